@@ -1,0 +1,1 @@
+"""The model process: prompts, grammar and tokens. Never imports LSP."""

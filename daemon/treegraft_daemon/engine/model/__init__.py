@@ -1,0 +1,1 @@
+"""Next-token laws: one interface (`law.py`), several sources of probability."""

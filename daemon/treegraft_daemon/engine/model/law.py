@@ -1,0 +1,101 @@
+"""The one interface between completions and models: who gives the next-token law.
+
+A law is anything that can say how probable each next token is: a transformer, a copy model, a mixture.
+The completion loop sees draws, never logits: tokens in sampling order with their log-probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from treegraft_grammars.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draws:
+    """The next-token law of one row, in sampling order, as far as it has been looked at.
+
+    ids: int32 [k]; tokens in Gumbel order (sampling without replacement), or by probability at temperature 0.
+    logprobs: float64 [k]; log-probability of each under the whole next-token law.
+    log_total: log of the mass of all tokens of this row: 0 for a whole law, less when token healing left some out.
+    more: the draws that follow in the same order, or None when `ids` holds every token of positive probability.
+    """
+
+    ids: NDArray[np.int32]
+    logprobs: NDArray[np.float64]
+    log_total: float
+    more: Callable[[], Draws] | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """Another file that the model should read: siblings of the document, nearest first."""
+
+    path: str
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a model may read for one completion, before any tokenizer has seen it.
+
+    document: key under which a law keeps what makes the next request of this document cheap.
+    """
+
+    document: str
+    path: str
+    language: str
+    prefix: bytes
+    suffix: bytes
+    siblings: tuple[OpenFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How draws are ordered: temperature 0 means by probability; above it, Gumbel noise from `rng` on logits / temperature."""
+
+    temperature: float
+    rng: np.random.Generator
+
+
+class Cancelled(Exception):
+    """The request was withdrawn while the model worked; raised by `prefill` between chunks."""
+
+
+class Law(Protocol):
+    """A next-token law with the state of one request at a time; owned by one thread (the scheduler's).
+
+    Life of a request: `prefill` once, then `fork(n)`, then `step` / `select` in any number. The next `prefill`
+    forgets the rows. Healing: the law may drop the unstable last token(s) of the prefix; `prefill` then returns the
+    dropped bytes, and the rows it draws hold only tokens that agree with them (`Vocabulary.agreeing`). `step` is told
+    the bytes that each row still owes.
+    """
+
+    name: str
+    vocabulary: Vocabulary
+    end_tokens: frozenset[int]  # tokens that mean "the middle is finished"
+
+    def prefill(self, context: Context, sampling: Sampling, cancelled: Callable[[], bool]) -> tuple[Draws, bytes]:
+        """Read the context; the first draws of row 0 and the healed bytes (b"" if none). May raise Cancelled."""
+        ...
+
+    def fork(self, n: int) -> list[Draws]:
+        """Continue as `n` rows from the prefilled state; independent first draws of each row."""
+        ...
+
+    def step(self, tokens: Sequence[int], owed: Sequence[bytes]) -> list[Draws]:
+        """Append one token to each row (healed bytes still owed by each row after it); the next draws of each."""
+        ...
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Row i continues from what was row `rows[i]` (resampling)."""
+        ...
+
+    def rewind(self, n_tokens: int) -> None:
+        """Take the last `n_tokens` appended tokens back from every row."""
+        ...

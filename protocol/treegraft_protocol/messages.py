@@ -1,0 +1,172 @@
+"""Every message of the wire as a typed, frozen struct. Field order is free; unknown fields are ignored.
+
+Client to engine: Hello, Put, Complete, Cancel, Close, Status, Stop.
+Engine to client: Welcome, Suggestions, StatusReport, Problem.
+Text is UTF-8 bytes and a place is a byte offset everywhere.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+PROTOCOL_VERSION = 1
+
+
+class Message(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Base of all messages; the tag `type` is the class name."""
+
+
+class Hello(Message, frozen=True):
+    """First message of a connection."""
+
+    protocol: int
+    client: str
+    token: str = ""
+
+
+class Welcome(Message, frozen=True):
+    """Answer to Hello."""
+
+    protocol: int
+    pid: int
+    version: str
+    model: str
+
+
+class Edit(msgspec.Struct, frozen=True):
+    """Replace bytes [start, end) of the text at `base` by `data`."""
+
+    base: int
+    start: int
+    end: int
+    data: bytes
+
+
+class Sibling(msgspec.Struct, frozen=True):
+    """Another file for the model to read; its text was sent before by Put with this digest."""
+
+    path: str
+    digest: bytes
+
+
+class Put(Message, frozen=True):
+    """A sibling's text, kept by the engine for this connection under its digest (blake2b, 16 bytes)."""
+
+    digest: bytes
+    text: bytes
+
+
+class Complete(Message, frozen=True):
+    """Complete `document` at byte `offset`.
+
+    Exactly one of `text` (the whole document) and `edit` (against the version this connection sent last) is set.
+    `version` names the resulting text. Answered by exactly one Suggestions or Problem with the same id.
+    """
+
+    id: int
+    document: str
+    version: int
+    offset: int
+    path: str = ""
+    language: str | None = None
+    text: bytes | None = None
+    edit: Edit | None = None
+    siblings: tuple[Sibling, ...] = ()
+    n: int = 1
+    max_tokens: int = 48
+    temperature: float = 0.0
+    seed: int = 0
+    constraint: bool = True
+    multiline: bool = False
+    deadline_ms: int = 5000
+
+
+class Cancel(Message, frozen=True):
+    """Withdraw request `id`; it is still answered, by Problem(code="cancelled") unless the answer is under way."""
+
+    id: int
+
+
+class Close(Message, frozen=True):
+    """Forget a document of this connection."""
+
+    document: str
+
+
+class Status(Message, frozen=True):
+    """Ask for a StatusReport."""
+
+    id: int
+
+
+class Stop(Message, frozen=True):
+    """End the engine after running requests were answered as cancelled; acknowledged by a StatusReport."""
+
+    id: int
+
+
+class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
+    """One candidate. `text` is inserted at the offset; weights are natural logarithms."""
+
+    text: bytes
+    log_weight: float
+    log_probability: float
+    stop_reason: str
+    n_tokens: int
+    n_checks: int
+    confidence: float = 1.0
+
+
+class Timings(msgspec.Struct, frozen=True, kw_only=True):
+    """Milliseconds spent per stage, and how often."""
+
+    queue_ms: float = 0.0
+    parse_ms: float = 0.0
+    prefill_ms: float = 0.0
+    decode_ms: float = 0.0
+    constraint_ms: float = 0.0
+    judge_ms: float = 0.0
+    total_ms: float = 0.0
+    n_steps: int = 0
+
+
+class Suggestions(Message, frozen=True):
+    """Answer to Complete: best first, possibly none; `reason` says why there are none or what was switched off."""
+
+    id: int
+    items: tuple[Suggestion, ...]
+    constrained: bool
+    reason: str = ""
+    timings: Timings = Timings()
+
+
+class StatusReport(Message, frozen=True):
+    """What `treegraft status` shows."""
+
+    id: int
+    pid: int
+    version: str
+    model: str
+    state: str
+    uptime_s: float
+    clients: int
+    documents: int
+    queued: int
+    running: int
+    counters: dict[str, int]
+
+
+class Problem(Message, frozen=True):
+    """Something could not be done. `id` is None when it belongs to no request.
+
+    Codes: bad_message, unknown_message, protocol, access, cancelled, superseded, deadline, stale_base, unknown_digest,
+    too_large, internal, stopping.
+    """
+
+    id: int | None
+    code: str
+    text: str
+
+
+ClientMessage = Hello | Put | Complete | Cancel | Close | Status | Stop
+EngineMessage = Welcome | Suggestions | StatusReport | Problem
