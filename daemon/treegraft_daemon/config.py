@@ -19,13 +19,16 @@ def option(default: Any, sentence: str) -> Any:
     """A settings field; the sentence is what `--help`, the manual and the editors show."""
     return field(default=default, metadata={"sentence": sentence})
 
+# A document above this size is not completed: the editor's own highlighting gives up there, too.
+MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All options. Times carry their unit in the name; sizes are in tokens or bytes as named."""
 
     enabled: bool = option(True, "offer completions at all")
-    model: str = option("embedded", "embedded, a directory with a Hugging Face causal language model, or a cached hub id")
+    model: str = option("embedded", "embedded, a directory with a Hugging Face causal model, or a cached hub id")
     engine_address: str = option("", "HOST:PORT of an engine elsewhere; empty: one on this machine, started on demand")
     token_file: str = option("", "file with the token of that engine")
     disabled_languages: tuple[str, ...] = option((), "languages in which nothing is suggested")
@@ -53,7 +56,7 @@ class Settings:
         return settings
 
     def overlay(self, values: Mapping[str, Any]) -> tuple[Settings, list[str]]:
-        """These settings with `values` (editor names in camelCase or snake_case) laid over; and one line per bad value."""
+        """These settings with `values` (names in camelCase or snake_case) laid over; and one line per bad value."""
         known = {item.name: item for item in fields(self)}
         good: dict[str, Any] = {}
         problems: list[str] = []
@@ -65,7 +68,8 @@ class Settings:
             default = known[name].default
             checked = _checked(value, default)
             if checked is None:
-                problems.append(f"setting {key!r} wants {_kind(default)}, not {value!r}; {getattr(self, name)!r} is kept")
+                kept = getattr(self, name)
+                problems.append(f"setting {key!r} wants {_kind(default)}, not {value!r}; {kept!r} is kept")
             else:
                 good[name] = checked
         return replace(self, **good), problems
