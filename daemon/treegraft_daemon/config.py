@@ -19,6 +19,7 @@ def option(default: Any, sentence: str) -> Any:
     """A settings field; the sentence is what `--help`, the manual and the editors show."""
     return field(default=default, metadata={"sentence": sentence})
 
+
 # A document above this size is not completed: the editor's own highlighting gives up there, too.
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 

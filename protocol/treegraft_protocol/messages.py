@@ -7,6 +7,8 @@ Text is UTF-8 bytes and a place is a byte offset everywhere.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 PROTOCOL_VERSION = 1
@@ -170,3 +172,8 @@ class Problem(Message, frozen=True):
 
 ClientMessage = Hello | Put | Complete | Cancel | Close | Status | Stop
 EngineMessage = Welcome | Suggestions | StatusReport | Problem
+
+
+def as_dict(struct: msgspec.Struct) -> dict[str, Any]:
+    """The fields of a message or part of one, for JSON and for people."""
+    return msgspec.structs.asdict(struct)

@@ -1,0 +1,145 @@
+"""The command line: `treegraft serve | complete | check | engine | status | stop | doctor | stats | models`.
+
+Every error a user, a file or a machine can cause ends as one line on stderr and exit code 1; bad usage is 2.
+Heavy imports wait until the command that needs them is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from importlib.metadata import PackageNotFoundError, version
+
+from treegraft_daemon.config import Settings
+from treegraft_daemon.errors import TreegraftError
+
+SERVE_FLAGS = ("--stdio", "--tcp", "--socket", "--pipe", "--listen-unix", "--clientProcessId")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0].split("=")[0] in SERVE_FLAGS:  # most clients start a server as `NAME --stdio`
+        words.insert(0, "serve")
+    parser = build_parser()
+    options, unknown = parser.parse_known_args(words)
+    if unknown and options.command != "serve":
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if unknown:
+        print(f"treegraft: ignoring unknown options {' '.join(unknown)}", file=sys.stderr)
+    if options.command is None:
+        parser.print_help()
+        return 2
+    from treegraft_daemon import commands  # after parsing: `--help` and `--version` need none of it
+
+    try:
+        return commands.COMMANDS[options.command](options, _settings(options))
+    except TreegraftError as error:
+        print(f"treegraft: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # The reader of our output left (`treegraft check ... | head`); keep the interpreter's exit silent, too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line as a value; the manual page is its help."""
+    parser = argparse.ArgumentParser(
+        prog="treegraft", description="Inline code completions that always fit the syntax tree they are grafted onto."
+    )
+    parser.add_argument("--version", action="version", version=f"treegraft {_version()}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    serve = _command(commands, "serve", "language server for an editor (default transport: stdio)")
+    serve.add_argument("--stdio", action="store_true", help="speak over stdin and stdout (default)")
+    serve.add_argument("--tcp", action="store_true", help="listen for editors on --host and --port")
+    serve.add_argument("--host", default="127.0.0.1", help="address for --tcp (default: 127.0.0.1)")
+    serve.add_argument("--port", type=int, default=2089, help="port for --tcp (default: 2089; 0 picks a free one)")
+    serve.add_argument("--socket", type=int, metavar="N", help="connect to the editor's port N on this machine")
+    serve.add_argument("--pipe", metavar="NAME", help="connect to the editor's unix socket NAME")
+    serve.add_argument("--listen-unix", metavar="PATH", help="listen for editors on the unix socket PATH")
+    serve.add_argument("--clientProcessId", type=int, metavar="N", help="end when process N ends")
+    _engine_options(serve)
+    _log_options(serve)
+
+    complete = _command(commands, "complete", "complete at a place in a file and print the result")
+    complete.add_argument("place", metavar="FILE:LINE:COL", help="line and column count from 1, columns in characters")
+    complete.add_argument("-n", type=int, default=1, metavar="N", help="number of candidates (default: 1)")
+    complete.add_argument("--json", action="store_true", help="all candidates with weights, checks and timings")
+    complete.add_argument("--seed", type=int, default=0, help="seed of the random draws (default: 0)")
+    complete.add_argument("--max-tokens", type=int, metavar="T", help="longest completion in tokens")
+    complete.add_argument("--temperature", type=float, metavar="X", help="0: most probable tokens; above 0: samples")
+    complete.add_argument("--multiline", action="store_true", default=None, help="go on after the end of the line")
+    complete.add_argument("--no-constraint", action="store_true", help="switch the grammar off, to compare")
+    _engine_options(complete)
+
+    check = _command(commands, "check", "first syntax error of each file")
+    check.add_argument("files", nargs="+", metavar="FILE", help="source files")
+    check.add_argument("--json", action="store_true", help="one JSON array of all findings")
+
+    engine = _command(commands, "engine", "model process in the foreground (else started on demand)")
+    engine.add_argument("--tcp", metavar="HOST:PORT", help="listen there, with --token-file; else unix socket")
+    engine.add_argument(
+        "--idle-exit",
+        dest="idle_exit_s",
+        type=int,
+        metavar="SECONDS",
+        help="end so long after the last client; 0: never",
+    )
+    _engine_options(engine)
+    _log_options(engine)
+
+    for name, sentence in (
+        ("status", "is the engine running, with which model, doing what"),
+        ("stop", "end the engine"),
+        ("stats", "counters of the running engine"),
+    ):
+        command = _command(commands, name, sentence)
+        command.add_argument("--json", action="store_true", help="as JSON")
+        _engine_options(command)
+    doctor = _command(commands, "doctor", "what works here, what does not, and what to do next")
+    _engine_options(doctor)
+    _command(commands, "models", "models that can be used without a download")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, sentence: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(name, help=sentence, description=f"{sentence[0].upper()}{sentence[1:]}.")
+
+
+def _engine_options(parser: argparse.ArgumentParser) -> None:
+    sentences = {item.name: item.metadata["sentence"] for item in fields(Settings)}
+    parser.add_argument("--model", metavar="PATH|NAME", help=sentences["model"])
+    parser.add_argument("--engine", dest="engine_address", metavar="HOST:PORT", help=sentences["engine_address"])
+    parser.add_argument("--token-file", metavar="FILE", help=sentences["token_file"])
+
+
+def _log_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="how much is logged")
+    parser.add_argument("--log-file", metavar="FILE", help="log to FILE, not to stderr")
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """Environment overlaid by the options that were given."""
+    names = {item.name for item in fields(Settings)}
+    given = {name: value for name, value in vars(options).items() if name in names and value is not None}
+    return replace(Settings.from_environment(), **given)
+
+
+def _version() -> str:
+    try:
+        return version("treegraft")
+    except PackageNotFoundError:
+        return "0+unknown"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

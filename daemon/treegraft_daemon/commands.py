@@ -1,0 +1,438 @@
+"""What each command of `treegraft` does. Prints for people, or JSON for scripts; never catches what it cannot mend."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from treegraft_daemon.config import MAX_DOCUMENT_BYTES, Settings, runtime_dir
+from treegraft_daemon.errors import BadInput, EngineUnreachable, TreegraftError
+
+if TYPE_CHECKING:
+    from treegraft_daemon.engine_client import EngineClient
+    from treegraft_daemon.serve.server import Transport
+    from treegraft_protocol.messages import StatusReport, Suggestions
+
+
+T = TypeVar("T")
+
+
+# --- serve and engine: the two processes ---
+
+
+def serve(options: argparse.Namespace, settings: Settings) -> int:
+    """The language server."""
+    from treegraft_daemon.serve import server
+
+    return server.run(settings, _transport(options))
+
+
+def _transport(options: argparse.Namespace) -> Transport:
+    from treegraft_daemon.serve.server import Transport
+
+    pid = options.clientProcessId
+    if options.tcp:
+        return Transport(kind="tcp", host=options.host, port=options.port, client_process_id=pid)
+    if options.socket is not None:
+        return Transport(kind="socket", host="127.0.0.1", port=options.socket, client_process_id=pid)
+    if options.pipe is not None:
+        return Transport(kind="pipe", path=options.pipe, client_process_id=pid)
+    if options.listen_unix is not None:
+        return Transport(kind="listen_unix", path=options.listen_unix, client_process_id=pid)
+    return Transport(kind="stdio", client_process_id=pid)
+
+
+def engine(options: argparse.Namespace, settings: Settings) -> int:
+    """The model process, in the foreground."""
+    from treegraft_daemon.engine import service
+    from treegraft_daemon.engine.model.loading import load
+
+    if options.tcp is not None:
+        settings = replace(settings, engine_address=options.tcp)
+    return service.run(settings, lambda: load(settings.model))
+
+
+# --- complete ---
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A cursor in a file on disk: 1-based line and column, columns in characters."""
+
+    path: Path
+    line: int
+    column: int
+
+
+def complete(options: argparse.Namespace, settings: Settings) -> int:
+    """Complete at FILE:LINE:COL; prints the best text, or everything as JSON."""
+    if not 1 <= options.n <= 16:
+        raise BadInput(f"-n must be between 1 and 16, not {options.n}")
+    place = parse_place(options.place)
+    text = read_source(place.path)
+    offset = offset_of(text, place)
+    language = _language(place.path, text, constraint=not options.no_constraint)
+    siblings = _siblings(place.path, language, settings.context_siblings)
+
+    async def ask(client: EngineClient) -> Suggestions:
+        return await client.complete(
+            document=place.path.resolve().as_uri(),
+            path=str(place.path.resolve()),
+            language=language,
+            text=text,
+            offset=offset,
+            siblings=siblings,
+            n=options.n,
+            max_tokens=settings.max_tokens,
+            temperature=settings.temperature,
+            seed=options.seed,
+            constraint=not options.no_constraint,
+            multiline=settings.multiline,
+            deadline_ms=max(settings.deadline_ms, 30_000),  # a script would rather wait than get half an answer
+        )
+
+    found = _with_engine(settings, ask, start=True)
+    if options.json:
+        _print_json(_suggestions_as_json(place, language, found))
+    elif found.items:
+        print(found.items[0].text.decode("utf-8", "replace"))
+    if not found.items:
+        print(f"treegraft: nothing to suggest: {found.reason or 'no candidate fits'}", file=sys.stderr)
+    return 0
+
+
+def parse_place(words: str) -> Place:
+    """`FILE:LINE:COL` as a Place; the file name may hold colons."""
+    parts = words.rsplit(":", 2)
+    if len(parts) != 3 or not parts[0] or not (parts[1].isdecimal() and parts[2].isdecimal()):
+        raise BadInput(f"expected FILE:LINE:COL with line and column from 1, not {words!r}")
+    return Place(Path(parts[0]), int(parts[1]), int(parts[2]))
+
+
+def read_source(path: Path, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
+    """The bytes of a source file. Raises BadInput for what is not one: missing, empty, binary, huge, not UTF-8."""
+    try:
+        if path.stat().st_size > limit:
+            raise BadInput(f"{path} is larger than {limit // 2**20} MiB")
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+    if not data:
+        raise BadInput(f"{path} is empty: there is nothing to go on")
+    if b"\0" in data:
+        raise BadInput(f"{path} holds NUL bytes: it looks like a binary file")
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} is not UTF-8: wrong byte at offset {error.start}") from error
+    return data
+
+
+def offset_of(text: bytes, place: Place) -> int:
+    """Byte offset of a 1-based line and character column. Raises BadInput outside the file."""
+    start = 0
+    for _ in range(place.line - 1):
+        end = text.find(b"\n", start)
+        if end < 0:
+            raise BadInput(f"{place.path} has no line {place.line}")
+        start = end + 1
+    end = text.find(b"\n", start)
+    line = (text[start:] if end < 0 else text[start:end]).removesuffix(b"\r").decode("utf-8")
+    if place.line < 1 or not 1 <= place.column <= len(line) + 1:
+        raise BadInput(f"line {place.line} of {place.path} has no column {place.column}: it ends at {len(line) + 1}")
+    return start + len(line[: place.column - 1].encode("utf-8"))
+
+
+def _language(path: Path, text: bytes, constraint: bool) -> str | None:
+    from treegraft_grammars import language_of, languages
+
+    language = language_of(str(path), text)
+    if language is None and constraint:
+        known = ", ".join(languages())
+        raise BadInput(f"no grammar for {path} (there are: {known}); --no-constraint completes without one")
+    return language
+
+
+def _siblings(path: Path, language: str | None, n: int) -> list[tuple[str, bytes]]:
+    """Up to `n` other files of the language in the same folder, last changed first; unreadable ones are passed over."""
+    from treegraft_grammars import language_of
+
+    if language is None:
+        return []
+    own = path.resolve()
+    others = [other for other in own.parent.iterdir() if other.is_file() and other != own]
+    others = [other for other in others if language_of(str(other)) == language]
+    found: list[tuple[str, bytes]] = []
+    for other in sorted(others, key=lambda other: -other.stat().st_mtime):
+        if len(found) == n:
+            break
+        try:
+            found.append((str(other), read_source(other, limit=200_000)))
+        except BadInput:
+            continue
+    return found
+
+
+def _suggestions_as_json(place: Place, language: str | None, found: Suggestions) -> dict[str, Any]:
+    from treegraft_protocol.messages import as_dict
+
+    candidates = [{**as_dict(item), "text": item.text.decode("utf-8", "replace")} for item in found.items]
+    return {
+        "file": str(place.path),
+        "line": place.line,
+        "column": place.column,
+        "language": language,
+        "constrained": found.constrained,
+        "reason": found.reason,
+        "candidates": candidates,
+        "timings": as_dict(found.timings),
+    }
+
+
+# --- check ---
+
+
+def check(options: argparse.Namespace, settings: Settings) -> int:
+    """First syntax error of each file, as a compiler would print it; 1 if there is any."""
+    findings = []
+    for name in options.files:
+        finding = _first_error(Path(name))
+        if finding is not None:
+            findings.append(finding)
+            if not options.json:
+                print("{file}:{line}:{column}: error: {message}".format(**finding), flush=True)
+    if options.json:
+        _print_json(findings)
+    return 1 if findings else 0
+
+
+def _first_error(path: Path) -> dict[str, Any] | None:
+    """The first error of a file, or why it cannot be checked, as one finding; None when it is fine."""
+    from treegraft_grammars import grammar_for, language_of
+
+    try:
+        try:
+            text = read_source(path, limit=100 * 2**20)
+        except BadInput:
+            if path.is_file() and path.stat().st_size == 0:
+                return None
+            raise
+        language = language_of(str(path), text)
+        if language is None:
+            raise BadInput(f"no grammar for {path}")
+    except BadInput as error:
+        return {"file": str(path), "line": 1, "column": 1, "message": str(error), "found": "", "expected": []}
+    grammar = grammar_for(language)
+    parsed = grammar.parse(text)
+    if parsed.first_error is None and parsed.state.complete():
+        return None
+    offset = len(text.rstrip()) if parsed.first_error is None else parsed.first_error
+    expected = grammar.parse(text[:offset]).state.expected()
+    found = "end of file" if offset >= len(text.rstrip()) else repr(_word_at(text, offset))
+    message = f"unexpected {found}"
+    if expected:
+        message += f", expected {_listed(expected)}"
+    line_start = text.rfind(b"\n", 0, offset) + 1
+    return {
+        "file": str(path),
+        "line": text.count(b"\n", 0, offset) + 1,
+        "column": len(text[line_start:offset].decode("utf-8", "replace")) + 1,
+        "message": message,
+        "found": found,
+        "expected": expected,
+    }
+
+
+def _word_at(text: bytes, offset: int) -> str:
+    """The word, or the one character, at an offset."""
+    line = text[offset : offset + 200].decode("utf-8", "replace").splitlines()
+    first = line[0] if line else ""
+    n = 0
+    while n < len(first) and (first[n].isalnum() or first[n] == "_"):
+        n += 1
+    return first[: max(n, 1)] or "newline"
+
+
+def _listed(expected: list[str]) -> str:
+    """At most six alternatives in words."""
+    shown = expected[:6]
+    more = len(expected) - len(shown)
+    return ", ".join(shown) + (f" or {more} more" if more else "")
+
+
+# --- the engine seen from outside ---
+
+
+def status(options: argparse.Namespace, settings: Settings) -> int:
+    """Is the engine running, with which model, doing what; 3 when it is not running."""
+    report = _report(settings)
+    if options.json:
+        _print_json({"running": report is not None, **(_report_as_json(report) if report else {})})
+    elif report is None:
+        print("engine: not running (it is started on demand)")
+    else:
+        print(f"engine: {report.state}, model {report.model}, pid {report.pid}, up {report.uptime_s:.0f} s")
+        print(f"        {report.clients} clients, {report.documents} documents, {report.running} running, ", end="")
+        print(f"{report.queued} queued")
+    return 0 if report else 3
+
+
+def stats(options: argparse.Namespace, settings: Settings) -> int:
+    """Counters of the running engine; 3 when it is not running."""
+    report = _report(settings)
+    if options.json:
+        _print_json(report.counters if report else {})
+    elif report is None:
+        print("engine: not running, so there is nothing to count")
+    else:
+        for name, value in sorted(report.counters.items()):
+            print(f"{name.replace('_', ' '):<32}{value:>10}")
+    return 0 if report else 3
+
+
+def stop(options: argparse.Namespace, settings: Settings) -> int:
+    """End the engine; fine when it is not running."""
+
+    async def ask(client: EngineClient) -> None:
+        await client.stop()
+
+    try:
+        _with_engine(settings, ask, start=False)
+        stopped = True
+    except EngineUnreachable:
+        stopped = False
+    if options.json:
+        _print_json({"stopped": stopped})
+    else:
+        print("engine: stopped" if stopped else "engine: not running")
+    return 0
+
+
+def doctor(options: argparse.Namespace, settings: Settings) -> int:
+    """What works here and what to do next. Loads no model; 1 when something must be mended."""
+    from treegraft_grammars import grammar_for, languages
+
+    problems: list[str] = []
+    print(f"treegraft {_version('treegraft') or 'not installed'}, Python {sys.version.split()[0]}")
+    broken = []
+    for language in languages():
+        try:
+            grammar_for(language).start()
+        except (ImportError, LookupError, ValueError) as error:
+            broken.append(f"{language}: {error}")
+    print(f"grammars    {len(languages()) - len(broken)} of {len(languages())} load: {', '.join(languages())}")
+    problems += [f"grammar of {line}" for line in broken]
+    tables = Path(__file__).parent / "engine" / "model" / "embedded"
+    print(f"model       {settings.model}" + ("" if settings.model != "embedded" else f" ({_megabytes(tables)})"))
+    if settings.model != "embedded" and find_spec("torch") is None:
+        problems.append('the extra "models" is not installed: pip install "treegraft[models]"')
+    torch_version = _version("torch")
+    print(f"torch       {torch_version or 'not installed (the embedded model needs none)'}")
+    print(f"device      {_device(torch_version)}")
+    folder = runtime_dir()
+    parent = next(path for path in [folder, *folder.parents] if path.exists())
+    writable = os.access(parent, os.W_OK)
+    print(f"sockets     {folder}" + ("" if writable else " (not writable)"))
+    if not writable:
+        problems.append(f"{folder} cannot be written: set TREEGRAFT_RUNTIME_DIR to a folder of yours")
+    try:
+        report = _report(settings)
+        print(f"engine      {'not running (it is started on demand)' if report is None else report.state}")
+    except TreegraftError as error:
+        print("engine      trouble")
+        problems.append(str(error))
+    editors = [name for name in ("nvim", "code", "emacs", "hx", "zed", "subl", "kate") if shutil.which(name)]
+    print(f"editors     {', '.join(editors) or 'none found on PATH'}")
+    for problem in problems:
+        print(f"! {problem}")
+    print("all is well" if not problems else f"{len(problems)} thing(s) to mend")
+    return 1 if problems else 0
+
+
+def models(options: argparse.Namespace, settings: Settings) -> int:
+    """Models that can be used without a download: the embedded one and the hub's local cache."""
+    tables = Path(__file__).parent / "engine" / "model" / "embedded"
+    print(f"embedded  {_megabytes(tables)}  no extra needed")
+    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+    for folder in sorted((home / "hub").glob("models--*--*")):
+        name = folder.name.removeprefix("models--").replace("--", "/")
+        print(f"{name}  {_megabytes(folder / 'blobs')}")
+    return 0
+
+
+def _megabytes(folder: Path) -> str:
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return f"{size / 1e6:.1f} MB"
+
+
+def _device(torch_version: str | None) -> str:
+    """Best guess without importing torch: that takes seconds and wakes the GPU."""
+    if shutil.which("nvidia-smi") and torch_version and "cpu" not in torch_version:
+        return "cuda"
+    if sys.platform == "darwin" and torch_version:
+        return "mps"
+    return f"cpu, {os.cpu_count()} cores"
+
+
+def _report(settings: Settings) -> StatusReport | None:
+    async def ask(client: EngineClient) -> StatusReport:
+        return await client.status()
+
+    try:
+        return _with_engine(settings, ask, start=False)
+    except EngineUnreachable:
+        return None
+
+
+def _report_as_json(report: StatusReport) -> dict[str, Any]:
+    from treegraft_protocol.messages import as_dict
+
+    return {key: value for key, value in as_dict(report).items() if key != "id"}
+
+
+def _with_engine(settings: Settings, ask: Callable[[EngineClient], Awaitable[T]], *, start: bool) -> T:
+    """Connect, ask once, hang up."""
+    from treegraft_daemon import engine_client
+
+    async def run() -> T:
+        client = await engine_client.connect(settings, start=start)
+        try:
+            return await ask(client)
+        finally:
+            await client.close()
+
+    return asyncio.run(run())
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace, Settings], int]] = {
+    "serve": serve,
+    "complete": complete,
+    "check": check,
+    "engine": engine,
+    "status": status,
+    "stop": stop,
+    "stats": stats,
+    "doctor": doctor,
+    "models": models,
+}
