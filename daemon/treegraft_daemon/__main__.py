@@ -90,7 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
         dest="idle_exit_s",
         type=int,
         metavar="SECONDS",
-        help="end so long after the last client; 0: never",
+        help="end so long after the last client; 0 never",
     )
     _engine_options(engine)
     _log_options(engine)

@@ -1,0 +1,42 @@
+# Two commands do everything on a fresh machine with Python 3.11, gcc and make: `make demo` and `make test`.
+
+PYTHON ?= python3
+BIN := .venv/bin
+NATIVE := setup.py $(wildcard grammars/treegraft_grammars/*.pyx grammars/treegraft_grammars/*.pxd grammars/treegraft_grammars/simulator/*)
+
+.PHONY: demo test lint check-all clean
+
+demo: .venv/base
+	@$(BIN)/python examples/demo.py
+
+test: .venv/full lint
+	$(BIN)/python -m pytest -q
+
+lint: .venv/full
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	cd tests && ../$(BIN)/lint-imports --config ../pyproject.toml
+
+# Everything, with the fetched corpora and the slow suites: half an hour on two cores.
+check-all: .venv/full lint
+	$(BIN)/python tests/sources.py
+	$(BIN)/python -m pytest -q -m "not gpu and not editor" --timeout 3600
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+# Enough to serve with the embedded model: seconds, no torch.
+.venv/base: pyproject.toml constraints.txt $(NATIVE) | .venv/bin/python
+	@echo "installing treegraft into .venv ..."
+	$(BIN)/pip install --quiet --disable-pip-version-check -e . -c constraints.txt
+	@touch $@
+
+# What the tests need besides: torch, transformers, linters.
+.venv/full: .venv/base
+	@echo "installing what the tests need (torch among it) ..."
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[models,dev]" -c constraints.txt
+	@touch $@
+
+clean:
+	rm -rf .venv build *.egg-info grammars/treegraft_grammars/*.so grammars/treegraft_grammars/_simulator.c
