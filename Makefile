@@ -16,7 +16,7 @@ lint: .venv/full
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	cd tests && ../$(BIN)/lint-imports --config ../pyproject.toml
+	$(BIN)/lint-imports
 
 # Everything, with the fetched corpora and the slow suites: half an hour on two cores.
 check-all: .venv/full lint

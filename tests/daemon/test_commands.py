@@ -1,0 +1,86 @@
+"""Places in files, files that are none, and the shape of the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from treegraft_daemon.__main__ import main
+from treegraft_daemon.commands import Place, offset_of, parse_place, read_source
+from treegraft_daemon.errors import BadInput
+
+
+def test_a_place_may_have_colons_in_its_file_name() -> None:
+    assert parse_place("a:b.py:3:7") == Place(Path("a:b.py"), 3, 7)
+
+
+@pytest.mark.parametrize("words", ["a.py", "a.py:1", "a.py:x:1", "a.py:1:-1", ":1:1", ""])
+def test_a_place_without_line_and_column_is_told(words: str) -> None:
+    with pytest.raises(BadInput, match="FILE:LINE:COL"):
+        parse_place(words)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "offset"),
+    [
+        ("ab\ncd\n", 1, 1, 0),
+        ("ab\ncd\n", 2, 3, 5),
+        ("ab\ncd\n", 3, 1, 6),
+        ("é😋x\n", 1, 3, 6),
+        ("a\r\nb\r\n", 1, 2, 1),
+        ("a\x0cb\nc", 2, 2, 5),
+    ],
+)
+def test_columns_count_characters_and_lines_end_at_newlines_only(
+    text: str, line: int, column: int, offset: int
+) -> None:
+    assert offset_of(text.encode(), Place(Path("x"), line, column)) == offset
+
+
+@pytest.mark.parametrize(("line", "column"), [(0, 1), (1, 0), (1, 4), (3, 2), (4, 1)])
+def test_a_cursor_outside_the_file_is_told(line: int, column: int) -> None:
+    with pytest.raises(BadInput):
+        offset_of(b"ab\ncd\n", Place(Path("x.py"), line, column))
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [(b"", "empty"), (b"a\0b", "NUL"), (b"a\xff", "UTF-8"), (b"x" * (5 * 10**6), "larger")],
+)
+def test_what_is_no_source_file_is_told(tmp_path: Path, data: bytes, sentence: str) -> None:
+    path = tmp_path / "a.py"
+    path.write_bytes(data)
+    with pytest.raises(BadInput, match=sentence):
+        read_source(path)
+    assert path.read_bytes() == data
+
+
+def test_a_missing_file_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["complete", "no/such.py:1:1"]) == 1
+    assert capsys.readouterr().err == "treegraft: cannot read no/such.py: no such file or directory\n"
+
+
+def test_an_unknown_option_is_refused_except_by_serve(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["status", "--what"])
+    assert ended.value.code == 2
+    assert "--what" in capsys.readouterr().err
+
+
+def test_check_names_the_first_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = tmp_path / "good.py", tmp_path / "bad.py"
+    good.write_text("x = [1, 2]\n")
+    bad.write_text("x = 1\ny = (2, ]\n")
+    assert main(["check", str(good)]) == 0
+    assert main(["check", str(good), str(bad)]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith(f"{bad}:2:9: error: unexpected ']', expected ")
+    assert out.count("\n") == 1
+
+
+def test_check_tells_an_unfinished_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "open.json"
+    path.write_text('{"a": [1, 2\n')
+    assert main(["check", str(path)]) == 1
+    assert ":1:12: error: unexpected end of file, expected " in capsys.readouterr().out
