@@ -1,0 +1,218 @@
+"""How long a person waits: `python tests/bench/latency.py`.
+
+Starts a real language server over stdio with the real engine and the embedded model, and measures, on the machine it
+runs on: the answer to `initialize`, the first completion after a cold start of everything, warm single-line completions
+at random places of real files (the standard library), typing along a suggestion, and the constraint's share of the
+engine's time. Prints one table; exits 1 when a bar is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import statistics
+import sys
+import sysconfig
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from treegraft_daemon import engine_client
+from treegraft_daemon.config import Settings
+
+BARS_MS = {"initialize": 1000, "cold first": 3000, "warm p50": 40, "warm p95": 120, "type-through p95": 5}
+CONSTRAINT_SHARE = 0.05
+
+
+@dataclass
+class Client:
+    """A language client reduced to what a stopwatch needs."""
+
+    process: asyncio.subprocess.Process
+    n_requests: int = 0
+    waiting: dict[int, asyncio.Future[Any]] = field(default_factory=dict)
+
+    @classmethod
+    async def start(cls, environment: dict[str, str]) -> Client:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "treegraft_daemon", "serve", "--stdio", "--log-level", "ERROR",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=environment,
+        )  # fmt: skip
+        client = cls(process)
+        client.reader = asyncio.create_task(client.read())  # type: ignore[attr-defined]
+        return client
+
+    async def read(self) -> None:
+        assert self.process.stdout is not None
+        while header := await self.process.stdout.readline():
+            length = int(header.split(b":")[1])
+            while (await self.process.stdout.readline()).strip():
+                pass
+            message = json.loads(await self.process.stdout.readexactly(length))
+            if "method" in message and "id" in message:
+                self.send({"id": message["id"], "result": None})
+            elif message.get("id") in self.waiting:
+                self.waiting.pop(message["id"]).set_result(message.get("result", message.get("error")))
+
+    def send(self, message: dict[str, Any]) -> None:
+        body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    async def request(self, method: str, params: dict[str, Any] | None) -> Any:
+        self.n_requests += 1
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.waiting[self.n_requests] = answer
+        self.send({"id": self.n_requests, "method": method, "params": params})
+        return await asyncio.wait_for(answer, 60)
+
+    def notify(self, method: str, params: dict[str, Any]) -> None:
+        self.send({"method": method, "params": params})
+
+
+async def measure(n_holes: int, seed: int) -> dict[str, float]:
+    rng = random.Random(seed)
+    with tempfile.TemporaryDirectory(prefix="tg") as folder:
+        environment = dict(os.environ, TREEGRAFT_RUNTIME_DIR=folder)
+        started = time.perf_counter()
+        client = await Client.start(environment)
+        capabilities = {"textDocument": {"inlineCompletion": {}}, "general": {"positionEncodings": ["utf-16"]}}
+        # Without the debounce: that wait is for the typist, not for the machine.
+        await client.request(
+            "initialize",
+            {
+                "processId": os.getpid(),
+                "rootUri": None,
+                "capabilities": capabilities,
+                "initializationOptions": {"debounceMs": 0},
+            },
+        )
+        figures = {"initialize": 1000 * (time.perf_counter() - started)}
+        client.notify("initialized", {})
+        holes = list(random_holes(rng, n_holes + 1))
+        await open_hole(client, holes[0], 0)
+        await complete(client, holes[0], 0)
+        figures["cold first"] = 1000 * (time.perf_counter() - started)
+        warm, along, n_returned = [], [], 0
+        for number, hole in enumerate(holes[1:], 1):
+            await open_hole(client, hole, number)
+            elapsed, items = await timed(complete(client, hole, number))
+            warm.append(elapsed)
+            n_returned += bool(items)
+            if items and (typed := items[0]["insertText"][:1]) and typed != "\n":
+                position = {"line": hole.line, "character": hole.column}
+                change = {"range": {"start": position, "end": position}, "text": typed}
+                document = {"uri": uri(number), "version": 2}
+                client.notify("textDocument/didChange", {"textDocument": document, "contentChanges": [change]})
+                elapsed, items = await timed(complete(client, hole, number, shift=len(typed)))
+                if items:
+                    along.append(elapsed)
+        figures["warm p50"] = statistics.median(warm)
+        figures["warm p95"] = statistics.quantiles(warm, n=20)[-1]
+        figures["type-through p95"] = statistics.quantiles(along, n=20)[-1]
+        figures["returned share"] = n_returned / n_holes
+        figures["constraint share"] = await constraint_share(environment, holes[1:])
+        await client.request("shutdown", None)
+        client.notify("exit", {})
+        await client.process.wait()
+    return figures
+
+
+@dataclass(frozen=True)
+class Hole:
+    text: str
+    line: int
+    column: int
+    offset: int
+
+
+def random_holes(rng: random.Random, n: int) -> list[Hole]:
+    """Rest-of-line holes at random columns of standard library files (ASCII, so that columns agree)."""
+    paths = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
+    holes: list[Hole] = []
+    while len(holes) < n:
+        text = rng.choice(paths).read_text(encoding="utf-8", errors="replace")
+        lines = text.split("\n")
+        number = rng.randrange(len(lines))
+        if not text.isascii() or len(text) > 60_000 or len(lines[number].strip()) < 8:
+            continue
+        column = rng.randrange(len(lines[number]) - len(lines[number].lstrip()) + 2, len(lines[number]))
+        start = sum(len(line) + 1 for line in lines[:number])
+        lines[number] = lines[number][:column]
+        holes.append(Hole("\n".join(lines), number, column, start + column))
+    return holes
+
+
+def uri(number: int) -> str:
+    return f"file:///bench/hole{number}.py"
+
+
+async def open_hole(client: Client, hole: Hole, number: int) -> None:
+    document = {"uri": uri(number), "languageId": "python", "version": 1, "text": hole.text}
+    client.notify("textDocument/didOpen", {"textDocument": document})
+
+
+async def complete(client: Client, hole: Hole, number: int, shift: int = 0) -> list[dict[str, Any]]:
+    """One automatic request, as after a keystroke."""
+    params = {
+        "textDocument": {"uri": uri(number)},
+        "position": {"line": hole.line, "character": hole.column + shift},
+        "context": {"triggerKind": 2},
+    }
+    answer = await client.request("textDocument/inlineCompletion", params)
+    return answer["items"] if isinstance(answer, dict) and "items" in answer else list(answer or [])
+
+
+async def timed(awaitable: Any) -> tuple[float, Any]:
+    started = time.perf_counter()
+    value = await awaitable
+    return 1000 * (time.perf_counter() - started), value
+
+
+async def constraint_share(environment: dict[str, str], holes: list[Hole]) -> float:
+    """Time in the native constraint over the engine's whole time for the same holes."""
+    os.environ.update(environment)
+    client = await engine_client.connect(Settings.from_environment(), start=False)
+    constraint_ms = total_ms = 0.0
+    for number, hole in enumerate(holes):
+        found = await client.complete(
+            document=f"share{number}",
+            path=f"share{number}.py",
+            language="python",
+            text=hole.text.encode(),
+            offset=hole.offset,
+        )
+        constraint_ms += found.timings.constraint_ms
+        total_ms += found.timings.total_ms
+    await client.stop()
+    await client.close()
+    return constraint_ms / max(total_ms, 1e-9)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-n", type=int, default=60, help="holes (default: 60)")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    figures = asyncio.run(measure(options.n, options.seed))
+    print("| what | measured | bar |\n|---|---|---|")
+    missed = 0
+    for name, value in figures.items():
+        if name in BARS_MS:
+            print(f"| {name} | {value:.1f} ms | ≤ {BARS_MS[name]} ms |")
+            missed += value > BARS_MS[name]
+        elif name == "constraint share":
+            print(f"| {name} | {100 * value:.1f} % | ≤ {100 * CONSTRAINT_SHARE:.0f} % |")
+            missed += value > CONSTRAINT_SHARE
+        else:
+            print(f"| {name} | {100 * value:.0f} % | |")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
