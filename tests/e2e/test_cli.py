@@ -1,0 +1,129 @@
+"""The commands as a person types them: real processes, the real engine, the embedded model."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = """\
+import os
+
+
+def first(path):
+    with open(path) as stream:
+        return stream.
+
+
+def second(path):
+    with open(path) as stream:
+        return stream.readlines()
+"""
+
+
+@pytest.fixture(scope="module")
+def environment() -> Iterator[dict[str, str]]:
+    """An engine of this module's own, in a short folder: socket paths have 100 bytes."""
+    with tempfile.TemporaryDirectory(prefix="tg") as folder:
+        environment = dict(os.environ, TREEGRAFT_RUNTIME_DIR=folder)
+        yield environment
+        run(environment, "stop")
+
+
+def run(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "treegraft_daemon", *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_status_of_no_engine_is_told_and_starts_none(environment: dict[str, str]) -> None:
+    answer = run(environment, "status", "--json")
+    assert (answer.returncode, json.loads(answer.stdout)) == (3, {"running": False})
+
+
+def test_complete_starts_the_engine_and_prints_what_parses(environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text(SOURCE)
+    answer = run(environment, "complete", f"{path}:6:23", "-n", "3", "--json")
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)
+    assert (found["language"], found["constrained"]) == ("python", True)
+    texts = [candidate["text"] for candidate in found["candidates"]]
+    assert texts and len(set(texts)) == len(texts)
+    for text in texts:
+        compile(SOURCE.replace("return stream.\n", f"return stream.{text}\n"), "a.py", "exec")
+    weights = [candidate["log_weight"] for candidate in found["candidates"]]
+    assert weights == sorted(weights, reverse=True)
+    assert path.read_text() == SOURCE
+    assert json.loads(run(environment, "status", "--json").stdout)["running"]
+
+
+def test_the_same_seed_gives_the_same_text(environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text(SOURCE)
+    words = ["complete", f"{path}:6:23", "--temperature", "1", "--seed", "7"]
+    assert run(environment, *words).stdout == run(environment, *words).stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "place", "sentence"),
+    [
+        ("a.xyz", b"x = 1\n", "1:1", "no grammar"),
+        ("a.py", b"\0\0", "1:1", "NUL"),
+        ("a.py", b"x" * 5_000_000, "1:1", "larger"),
+        ("a.py", b"x = 1\n", "9:1", "no line 9"),
+        ("a.py", b"x = 1\n", "1:40", "no column 40"),
+        ("a.py", b"x = '\xff'\n", "1:1", "UTF-8"),
+        ("a.py", b"", "1:1", "empty"),
+    ],
+)
+def test_what_cannot_be_completed_is_one_line(
+    environment: dict[str, str], tmp_path: Path, name: str, data: bytes, place: str, sentence: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    answer = run(environment, "complete", f"{path}:{place}")
+    assert answer.returncode == 1
+    assert answer.stdout == ""
+    assert sentence in answer.stderr
+    assert answer.stderr.count("\n") == 1
+    assert path.read_bytes() == data
+
+
+def test_a_missing_model_is_one_line(environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text(SOURCE)
+    answer = run(environment, "complete", f"{path}:6:23", "--model", str(tmp_path / "none"))
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("treegraft: ")
+    assert answer.stderr.count("\n") == 1
+
+
+def test_check_of_a_broken_and_a_good_file(environment: dict[str, str], tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.go", tmp_path / "bad.go"
+    good.write_text("package a\n\nfunc f() int {\n\treturn 1\n}\n")
+    bad.write_text("package a\n\nfunc f( int {\n\treturn 1\n}\n")
+    assert run(environment, "check", str(good)).returncode == 0
+    answer = run(environment, "check", "--json", str(good), str(bad))
+    assert answer.returncode == 1
+    (finding,) = json.loads(answer.stdout)
+    assert finding["file"] == str(bad)
+    assert finding["line"] == 3
+    assert finding["expected"]
+
+
+def test_doctor_is_content(environment: dict[str, str]) -> None:
+    answer = run(environment, "doctor")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "11 of 11 load" in answer.stdout
+
+
+def test_stop_ends_the_engine(environment: dict[str, str]) -> None:
+    run(environment, "stop")
+    assert run(environment, "status").returncode == 3
+    assert run(environment, "stop").stdout == "engine: not running\n"
