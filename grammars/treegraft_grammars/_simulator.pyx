@@ -1,0 +1,349 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""Python face of the native simulator: states as values, nothing else.
+
+A `Simulator` belongs to one grammar; its lock serialises all native work, since scanners share one payload. The lock
+is taken without holding the GIL whenever another thread has it, so a long parse never blocks the interpreter.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport realloc
+
+cdef extern from "<pthread.h>" nogil:
+    ctypedef struct pthread_mutex_t:
+        pass
+    int pthread_mutex_lock(pthread_mutex_t *)
+    int pthread_mutex_trylock(pthread_mutex_t *)
+    int pthread_mutex_unlock(pthread_mutex_t *)
+
+cdef extern from "frontier.h" nogil:
+    cdef enum:
+        ABI_OLDEST
+        ABI_NEWEST
+    ctypedef struct AbiSymbolInfo:
+        bint visible
+        bint named
+    ctypedef struct AbiLanguage:
+        uint32_t version
+        uint32_t n_symbols
+        uint32_t n_tokens
+        uint32_t n_states
+        const char *const *symbol_names
+        const AbiSymbolInfo *symbol_info
+    ctypedef struct ForbiddenShift:
+        uint16_t after
+        uint16_t token
+    ctypedef struct Tables:
+        const AbiLanguage *abi
+        uint8_t *banned_keyword
+        uint8_t *closed_inside
+        ForbiddenShift *forbidden
+        uint32_t n_forbidden
+    ctypedef struct Counters:
+        uint64_t n_steps, n_refused, n_hangs, n_exhausted, n_searches
+    ctypedef struct Arena:
+        uint32_t n_nodes
+    ctypedef struct Frontier:
+        Arena *arena
+        uint64_t hash
+        uint32_t base
+        uint32_t n_readings
+        uint32_t n_tail
+        uint8_t *tail
+    ctypedef struct Simulator_c "Simulator":
+        Tables tables
+        Counters counters
+        pthread_mutex_t lock
+    ctypedef struct Outcome:
+        Frontier *state
+        int64_t first_error
+        uint32_t error_token
+        double confidence
+    Simulator_c *simulator_new(const AbiLanguage *)
+    void simulator_free(Simulator_c *)
+    bint simulator_prepare(Simulator_c *)
+    Frontier *frontier_start(Simulator_c *)
+    void frontier_release(Frontier *)
+    bint frontier_equal(const Simulator_c *, const Frontier *, const Frontier *)
+    Frontier *frontier_step(Simulator_c *, const Frontier *, const uint8_t *, uint32_t)
+    bint frontier_reads(Simulator_c *, const Frontier *, const uint8_t *, uint32_t)
+    uint32_t frontier_reach(Simulator_c *, const Frontier *, const uint8_t *, uint32_t)
+    int64_t frontier_end_error(Simulator_c *, const Frontier *, uint32_t *)
+    uint32_t frontier_depth(Simulator_c *, const Frontier *)
+    void frontier_expected(Simulator_c *, const Frontier *, uint8_t *)
+    Outcome frontier_parse(Simulator_c *, const Frontier *, const uint8_t *, uint32_t)
+    size_t arena_size(const Arena *)
+
+cdef extern from *:
+    """
+    #ifndef TREEGRAFT_SOURCE_DIGEST
+    #define TREEGRAFT_SOURCE_DIGEST ""
+    #endif
+    static const char treegraft_source_digest[] = TREEGRAFT_SOURCE_DIGEST;
+    """
+    const char *treegraft_source_digest
+
+SOURCE_DIGEST = treegraft_source_digest.decode("ascii")
+
+cdef enum:
+    MAX_TEXT = 0x7FFFFFF0
+
+
+class UnsupportedAbi(Exception):
+    """The grammar was compiled for an ABI that this module does not read."""
+
+
+cdef inline void take(Simulator_c *native):
+    if pthread_mutex_trylock(&native.lock) != 0:
+        with nogil:
+            pthread_mutex_lock(&native.lock)
+
+
+cdef class Simulator:
+    """The native side of one grammar."""
+
+    cdef Simulator_c *native
+    cdef object capsule
+
+    def __cinit__(self, capsule: object):
+        cdef AbiLanguage *abi
+        if PyCapsule_IsValid(capsule, b"tree_sitter.Language"):
+            abi = <AbiLanguage *> PyCapsule_GetPointer(capsule, b"tree_sitter.Language")
+        elif isinstance(capsule, int):
+            abi = <AbiLanguage *> <size_t> capsule
+        else:
+            raise TypeError("a grammar is a capsule named tree_sitter.Language or the address of one")
+        if abi == NULL or abi.version < ABI_OLDEST or abi.version > ABI_NEWEST:
+            raise UnsupportedAbi(f"grammar has ABI {0 if abi == NULL else abi.version}, we read {ABI_OLDEST} to {ABI_NEWEST}")
+        self.capsule = capsule
+        self.native = simulator_new(abi)
+        if self.native == NULL:
+            raise MemoryError("no memory for the tables of a grammar")
+
+    def __dealloc__(self):
+        if self.native != NULL:
+            simulator_free(self.native)
+
+    def prepare(self) -> None:
+        """Collect what to probe with; after the overlay's rules are in, before the first state."""
+        if not simulator_prepare(self.native):
+            raise MemoryError("no memory for the spellings of a grammar")
+
+    def _symbols(self, name: str) -> list[int]:
+        cdef const AbiLanguage *abi = self.native.tables.abi
+        cdef bytes spelled = name.encode()
+        return [i for i in range(1, abi.n_tokens) if abi.symbol_names[i] != NULL and abi.symbol_names[i] == spelled]
+
+    def ban_keyword(self, name: str) -> int:
+        """Treat the keyword `name` as an ordinary word; how many symbols that concerned."""
+        symbols = self._symbols(name)
+        for symbol in symbols:
+            self.native.tables.banned_keyword[<int> symbol] = 1
+        return len(symbols)
+
+    def forbid(self, after: str, token: str) -> int:
+        """Never shift `token` directly after `after`; how many pairs of symbols that concerned."""
+        cdef Tables *tables = &self.native.tables
+        cdef ForbiddenShift *larger
+        n = 0
+        for left in self._symbols(after):
+            for right in self._symbols(token):
+                larger = <ForbiddenShift *> realloc(tables.forbidden, (tables.n_forbidden + 1) * sizeof(ForbiddenShift))
+                if larger == NULL:
+                    raise MemoryError
+                tables.forbidden = larger
+                tables.forbidden[tables.n_forbidden].after = left
+                tables.forbidden[tables.n_forbidden].token = right
+                tables.n_forbidden += 1
+                n += 1
+        return n
+
+    def close_inside(self, name: str) -> int:
+        """After `name` the next token must come without a line break; how many symbols that concerned."""
+        symbols = self._symbols(name)
+        for symbol in symbols:
+            self.native.tables.closed_inside[<int> symbol] = 1
+        return len(symbols)
+
+    def start(self) -> ParseState:
+        """The state before the first byte, in an arena of its own."""
+        take(self.native)
+        cdef Frontier *made = frontier_start(self.native)
+        pthread_mutex_unlock(&self.native.lock)
+        return wrap(self, made)
+
+    def stats(self) -> dict[str, int]:
+        """Counters since the grammar was loaded."""
+        cdef Counters it = self.native.counters
+        return {
+            "steps": it.n_steps,
+            "refused": it.n_refused,
+            "searches": it.n_searches,
+            "hanging_scanners": it.n_hangs,
+            "exhausted_budgets": it.n_exhausted,
+        }
+
+    @property
+    def abi(self) -> int:
+        return self.native.tables.abi.version
+
+
+cdef ParseState wrap(Simulator simulator, Frontier *native):
+    if native == NULL:
+        raise MemoryError("no memory for a parse state")
+    cdef ParseState state = ParseState.__new__(ParseState)
+    state.simulator = simulator
+    state.native = native
+    return state
+
+
+cdef class ParseState:
+    """Where a text stands in its grammar; an immutable, hashable value."""
+
+    cdef Simulator simulator
+    cdef Frontier *native
+    cdef object __weakref__
+
+    def __dealloc__(self):
+        if self.native != NULL:
+            frontier_release(self.native)
+
+    def __init__(self) -> None:
+        raise TypeError("states come from Grammar.start, Grammar.parse and ParseState.step")
+
+    def __hash__(self) -> int:
+        return <Py_hash_t> self.native.hash
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ParseState):
+            return NotImplemented
+        cdef ParseState that = other
+        return that.simulator is self.simulator and frontier_equal(self.simulator.native, self.native, that.native)
+
+    def __repr__(self) -> str:
+        return f"<ParseState at byte {self.offset}, {self.native.n_readings} readings, pending {self.pending!r}>"
+
+    @property
+    def pending(self) -> bytes:
+        """The bytes at the end whose tokens later text may still change."""
+        return self.native.tail[:self.native.n_tail]
+
+    @property
+    def offset(self) -> int:
+        """How many bytes of text led here."""
+        return self.native.base + self.native.n_tail
+
+    def step(self, bytes data not None) -> ParseState | None:
+        """The state after `data`, or None when no continuation could parse."""
+        cdef Frontier *made
+        cdef Simulator_c *native = self.simulator.native
+        cdef Py_ssize_t length = PyBytes_GET_SIZE(data)
+        cdef const uint8_t *text = <const uint8_t *> PyBytes_AS_STRING(data)
+        if length == 0:
+            return self
+        if not self.has_room(length):
+            return None
+        take(native)
+        # Letting go of the GIL costs more than a short check.
+        if length + self.native.n_tail > 2048:
+            with nogil:
+                made = frontier_step(native, self.native, text, <uint32_t> length)
+                pthread_mutex_unlock(&native.lock)
+        else:
+            made = frontier_step(native, self.native, text, <uint32_t> length)
+            pthread_mutex_unlock(&native.lock)
+        return None if made == NULL else wrap(self.simulator, made)
+
+    cdef bint has_room(self, Py_ssize_t length):
+        return length <= MAX_TEXT - <Py_ssize_t> self.native.base - <Py_ssize_t> self.native.n_tail
+
+    def reads(self, bytes suffix not None) -> bool:
+        """Whether `suffix` is read to its end without error and something could follow."""
+        cdef Simulator_c *native = self.simulator.native
+        cdef bint result
+        cdef Py_ssize_t length = PyBytes_GET_SIZE(suffix)
+        cdef const uint8_t *text = <const uint8_t *> PyBytes_AS_STRING(suffix)
+        if length == 0:
+            return True
+        if not self.has_room(length):
+            return False
+        take(native)
+        with nogil:
+            result = frontier_reads(native, self.native, text, <uint32_t> length)
+            pthread_mutex_unlock(&native.lock)
+        return result
+
+    cdef uint32_t how_far(self, bytes suffix):
+        cdef Simulator_c *native = self.simulator.native
+        cdef uint32_t result
+        cdef Py_ssize_t length = PyBytes_GET_SIZE(suffix)
+        cdef const uint8_t *text = <const uint8_t *> PyBytes_AS_STRING(suffix)
+        if not self.has_room(length):
+            return 0
+        take(native)
+        with nogil:
+            result = frontier_reach(native, self.native, text, <uint32_t> length)
+            pthread_mutex_unlock(&native.lock)
+        return result
+
+    def reach(self, bytes suffix not None) -> int:
+        """Bytes of `suffix` read before the first error; len(suffix) + 1 if the document may end after it."""
+        return self.how_far(suffix)
+
+    def meets(self, bytes suffix not None) -> bool:
+        """Whether the document may be this text followed by exactly `suffix`."""
+        return self.how_far(suffix) > <uint32_t> PyBytes_GET_SIZE(suffix)
+
+    def complete(self) -> bool:
+        """Whether the text may end here."""
+        return self.end_error() is None
+
+    def end_error(self) -> tuple[int, int] | None:
+        """If the text cannot end here: where reading stops, and where the token begins that cannot be read."""
+        cdef uint32_t token
+        take(self.simulator.native)
+        cdef int64_t place = frontier_end_error(self.simulator.native, self.native, &token)
+        pthread_mutex_unlock(&self.simulator.native.lock)
+        return None if place < 0 else (place, max(token, place))
+
+    def depth(self) -> int:
+        """Number of open bracket frames."""
+        take(self.simulator.native)
+        cdef uint32_t result = frontier_depth(self.simulator.native, self.native)
+        pthread_mutex_unlock(&self.simulator.native.lock)
+        return result
+
+    def expected(self) -> list[str]:
+        """Names of the terminals that may come next, after the last decided token."""
+        cdef const AbiLanguage *abi = self.simulator.native.tables.abi
+        cdef bytearray marks = bytearray(abi.n_tokens)
+        cdef uint8_t[::1] view = marks
+        take(self.simulator.native)
+        frontier_expected(self.simulator.native, self.native, &view[0])
+        pthread_mutex_unlock(&self.simulator.native.lock)
+        names = {
+            abi.symbol_names[i].decode("utf-8", "replace")
+            for i in range(abi.n_tokens)
+            if marks[i] and abi.symbol_info[i].visible
+        }
+        return sorted(name for name in names if name != "end")
+
+    def parse(self, bytes data not None) -> tuple[ParseState, int | None, int, float]:
+        """Read `data` from here, past errors too: state, place of the first error, its token, confidence."""
+        cdef Outcome outcome
+        cdef Simulator_c *native = self.simulator.native
+        cdef Py_ssize_t length = PyBytes_GET_SIZE(data)
+        cdef const uint8_t *text = <const uint8_t *> PyBytes_AS_STRING(data)
+        if not self.has_room(length):
+            raise OverflowError("text is longer than 2 GiB")
+        take(native)
+        with nogil:
+            outcome = frontier_parse(native, self.native, text, <uint32_t> length)
+            pthread_mutex_unlock(&native.lock)
+        first = None if outcome.first_error < 0 else outcome.first_error
+        return wrap(self.simulator, outcome.state), first, outcome.error_token, outcome.confidence
+
+    def arena_bytes(self) -> int:
+        """Memory held by the stacks that this state shares with its relatives."""
+        return arena_size(self.native.arena)

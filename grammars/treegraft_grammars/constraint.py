@@ -1,0 +1,104 @@
+"""Which texts can still become a program: the face of the simulator.
+
+    grammar = grammar_for("python")
+    state = grammar.parse(prefix).state
+    state = state.step(b"foo(")                  # None when nothing that may follow could parse
+    state.meets(suffix)                          # the document may be this text followed by exactly the suffix
+
+Knows grammars, texts and states; no tokens of a model, no probabilities, no files. The overlay of a language tightens
+its grammar where that accepts what the language does not; `grammar_for(language, overlay=False)` is tree-sitter itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from . import _simulator
+from ._simulator import ParseState, Simulator, UnsupportedAbi
+from .overlays import Overlay, overlay_for
+from .registry import UnsupportedGrammar, load
+
+__all__ = ["Grammar", "ParseState", "Parsed", "grammar_for"]
+
+
+def source_digest(folder: Path) -> str | None:
+    """What setup.py compiled in, computed from the sources beside this module; None where they are not installed."""
+    if not (folder / "_simulator.pyx").exists():
+        return None
+    sources = [*folder.glob("_simulator.pyx"), *folder.glob("simulator/*.c"), *folder.glob("simulator/*.h")]
+    hasher = hashlib.sha256()
+    for path in sorted([*sources, *folder.glob("*.pxd")], key=lambda path: path.name):
+        hasher.update(path.read_bytes())
+    return hasher.hexdigest()[:16]
+
+
+def _check_freshness(compiled: str, present: str | None) -> None:
+    if present is not None and present != compiled:
+        raise ImportError("native module is older than its sources; run pip install -e .")
+
+
+_check_freshness(_simulator.SOURCE_DIGEST, source_digest(Path(__file__).parent))
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A text that was read to its end, past errors too.
+
+    first_error: where reading first stopped, as tree-sitter counts it (the end of the last token that fits), or None
+    when some continuation of the text parses. error_token: where the token begins that does not fit.
+    confidence: 1 for a text without errors; less the nearer to the end the last repair was; 0 when the state is of no
+    use and the constraint should be switched off.
+    """
+
+    state: ParseState
+    first_error: int | None
+    confidence: float
+    error_token: int | None = None
+
+
+class Grammar:
+    """A language's grammar, loaded once and shared. Methods may be called from any thread."""
+
+    def __init__(self, language: str, capsule: object, overlay: Overlay | None = None) -> None:
+        """`capsule` is what the grammar package returns; raises UnsupportedGrammar for an ABI that we cannot read."""
+        self.language = language
+        try:
+            self._simulator = Simulator(capsule)
+        except UnsupportedAbi as error:
+            raise UnsupportedGrammar(f"{language}: {error}") from None
+        if overlay is not None:
+            overlay.apply(self._simulator)
+        self._simulator.prepare()
+
+    def __repr__(self) -> str:
+        return f"Grammar({self.language!r})"
+
+    def start(self) -> ParseState:
+        """The state before the first byte."""
+        return self._simulator.start()
+
+    def parse(self, text: bytes) -> Parsed:
+        """The state at the end of `text`, which may be broken; never raises on bad text."""
+        state, first_error, error_token, confidence = self.start().parse(bytes(text))
+        return Parsed(state, first_error, confidence, error_token if first_error is not None else None)
+
+    def check(self, text: bytes) -> Parsed:
+        """Like `parse` of a whole document: an end that comes too early is an error too."""
+        parsed = self.parse(text)
+        if parsed.first_error is not None:
+            return parsed
+        end = parsed.state.end_error()
+        return parsed if end is None else Parsed(parsed.state, end[0], parsed.confidence, end[1])
+
+    def stats(self) -> dict[str, int]:
+        """Counters since the grammar was loaded; `hanging_scanners` and `exhausted_budgets` count refusals by budget."""
+        return self._simulator.stats()
+
+
+@cache
+def grammar_for(language: str, overlay: bool = True) -> Grammar:
+    """The grammar of `language`, loaded once per process; raises UnknownLanguage or UnsupportedGrammar."""
+    return Grammar(language, load(language), overlay_for(language) if overlay else None)

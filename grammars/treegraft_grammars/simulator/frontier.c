@@ -1,0 +1,297 @@
+#include "frontier.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "recovery.h"
+#include "witness.h"
+
+/* Reading one token takes a few steps; this bounds grammars that reduce for ever and pathological forks. */
+enum { STEPS_PER_BYTE = 64, STEPS_AT_LEAST = 20000 };
+
+Simulator *simulator_new(const AbiLanguage *abi) {
+    Simulator *self = calloc(1, sizeof *self);
+    if (!self) return NULL;
+    pthread_mutex_init(&self->lock, NULL);
+    self->run.tables = &self->tables;
+    self->run.lexer = &self->lexer;
+    lexer_init(&self->lexer, &self->tables);
+    if (!tables_init(&self->tables, abi)) {
+        simulator_free(self);
+        return NULL;
+    }
+    return self;
+}
+
+bool simulator_prepare(Simulator *self) { return probes_init(&self->probes, &self->lexer, &self->tables); }
+
+void simulator_free(Simulator *self) {
+    if (self->tables.abi) lexer_free(&self->lexer, &self->tables);
+    probes_free(&self->probes);
+    if (self->tables.abi) tables_free(&self->tables);
+    free(self->buffer);
+    pthread_mutex_destroy(&self->lock);
+    free(self);
+}
+
+bool simulator_reserve(Simulator *self, uint32_t length) {
+    if (length <= self->cap_buffer) return true;
+    uint32_t wanted = length + length / 2 + 4096;
+    uint8_t *larger = realloc(self->buffer, wanted);
+    if (!larger) return false;
+    self->buffer = larger;
+    self->cap_buffer = wanted;
+    return true;
+}
+
+void simulator_begin(Simulator *self, Arena *arena, RunMode mode, Text text, uint32_t mark) {
+    Run *run = &self->run;
+    run->arena = arena;
+    arena->failed = false;
+    run->max_steps = STEPS_AT_LEAST + (uint64_t)STEPS_PER_BYTE * text.length;
+    run_begin(run, mode, text, mark);
+}
+
+bool simulator_go(Simulator *self) {
+    Run *run = &self->run;
+    run_go(run);
+    self->counters.n_steps += run->n_steps;
+    self->counters.n_hangs = self->lexer.n_hangs;
+    if (run->exhausted || run->arena->failed) {
+        self->counters.n_exhausted++;
+        return false;
+    }
+    return true;
+}
+
+/* The frontier of pending versions over `text`, whose first byte lies at `base`. Takes no ownership of the arena. */
+Frontier *frontier_make(Arena *arena, const VersionSet *pending, const Text *text, uint32_t base) {
+    uint32_t start = text->length;
+    for (uint32_t i = 0; i < pending->n; i++)
+        if (pending->at[i].offset < start) start = pending->at[i].offset;
+    uint32_t n_tail = text->length - start;
+    Frontier *self = malloc(sizeof *self + pending->n * sizeof(Reading) + n_tail);
+    if (!self) return NULL;
+    self->arena = arena;
+    self->base = base + start;
+    self->column = text_column(text, start);
+    self->n_readings = pending->n;
+    self->n_tail = n_tail;
+    self->readings = (Reading *)(self + 1);
+    self->tail = (uint8_t *)(self->readings + pending->n);
+    if (n_tail) memcpy(self->tail, text->bytes + start, n_tail);
+    uint64_t hash = hash_bytes(self->tail, n_tail);
+    for (uint32_t i = 0; i < pending->n; i++) {
+        const Version *version = &pending->at[i];
+        self->readings[i] = (Reading){version->node, version->scan, version->offset - start};
+        uint64_t mixed = arena->nodes[version->node].hash ^ (arena->scans[version->scan].hash + version->offset - start);
+        hash += hash_mix(mixed); /* a sum, so that the order of readings does not matter */
+    }
+    self->hash = hash;
+    arena_retain(arena);
+    return self;
+}
+
+Frontier *frontier_start(Simulator *simulator) {
+    (void)simulator;
+    Arena *arena = arena_new(ABI_START_STATE);
+    if (!arena) return NULL;
+    VersionSet start = {.n = 1, .at = {{.node = ARENA_ROOT, .scan = ARENA_NO_SCAN}}};
+    Text text = {.at_file_start = true};
+    Frontier *self = frontier_make(arena, &start, &text, 0);
+    arena_release(arena);
+    return self;
+}
+
+void frontier_release(Frontier *self) {
+    arena_release(self->arena);
+    free(self);
+}
+
+static bool same_reading(const Frontier *a, const Reading *left, const Frontier *b, const Reading *right) {
+    if (left->offset != right->offset) return false;
+    if (a->arena == b->arena) return left->node == right->node && left->scan == right->scan;
+    /* Between arenas: 64 bits of a structural hash; ids differ. */
+    return a->arena->nodes[left->node].hash == b->arena->nodes[right->node].hash &&
+           a->arena->scans[left->scan].hash == b->arena->scans[right->scan].hash;
+}
+
+bool frontier_equal(const Simulator *simulator, const Frontier *left, const Frontier *right) {
+    if (left == right) return true;
+    if (left->hash != right->hash || left->n_readings != right->n_readings || left->n_tail != right->n_tail) return false;
+    if (simulator->lexer.uses_column && left->column != right->column) return false;
+    if ((left->base == 0) != (right->base == 0)) return false;
+    if (memcmp(left->tail, right->tail, left->n_tail)) return false;
+    for (uint32_t i = 0; i < left->n_readings; i++) {
+        uint32_t j = 0;
+        while (j < right->n_readings && !same_reading(left, &left->readings[i], right, &right->readings[j])) j++;
+        if (j == right->n_readings) return false;
+    }
+    return true;
+}
+
+/* Tail and data side by side in the buffer, with room for a probe. */
+static bool join(Simulator *simulator, const Frontier *self, const uint8_t *data, uint32_t length, Text *text) {
+    if (!simulator_reserve(simulator, self->n_tail + length + WITNESS_ROOM)) return false;
+    memcpy(simulator->buffer, self->tail, self->n_tail);
+    if (length) memcpy(simulator->buffer + self->n_tail, data, length);
+    *text = (Text){simulator->buffer, self->n_tail + length, self->column, self->base == 0};
+    return true;
+}
+
+void simulator_add_readings(Simulator *simulator, const Frontier *self) {
+    for (uint32_t i = 0; i < self->n_readings; i++) {
+        const Reading *it = &self->readings[i];
+        run_add(&simulator->run, (Version){.node = it->node, .scan = it->scan, .offset = it->offset});
+    }
+}
+
+/* Reads tail + data; true if some continuation parses. The run then holds what is pending. */
+static bool read_on(Simulator *simulator, const Frontier *self, const uint8_t *data, uint32_t length, Text *text) {
+    if (!join(simulator, self, data, length, text)) return false;
+    simulator_begin(simulator, self->arena, RUN_READ, *text, text->length);
+    simulator_add_readings(simulator, self);
+    if (!simulator_go(simulator)) return false;
+    if (simulator->run.witness) return true;
+    return simulator->run.pending.n && witness_search(simulator, *text);
+}
+
+Frontier *frontier_step(Simulator *simulator, const Frontier *self, const uint8_t *data, uint32_t length) {
+    Text text;
+    if (!read_on(simulator, self, data, length, &text)) {
+        simulator->counters.n_refused++;
+        return NULL;
+    }
+    return frontier_make(self->arena, &simulator->run.pending, &text, self->base);
+}
+
+bool frontier_reads(Simulator *simulator, const Frontier *self, const uint8_t *data, uint32_t length) {
+    Text text;
+    return read_on(simulator, self, data, length, &text);
+}
+
+/* What was learnt for one suffix: places between tokens where a single version stood, and how far it then came. */
+enum { MAX_NOTES = 64, VERDICT_SLOTS = 4096 };
+
+typedef struct {
+    uint32_t tail;
+    Arena *arena;
+    uint64_t keys[MAX_NOTES];
+    uint32_t n_keys;
+    bool known;
+    uint32_t verdict;
+} Notes;
+
+static uint64_t place_key(const Version *version, uint32_t place) {
+    return hash_mix(((uint64_t)version->node << 32 | version->scan) * 0x9e3779b97f4a7c15u ^ hash_mix(place + 1));
+}
+
+static bool note_place(Run *run, const Version *version) {
+    Notes *notes = run->listener;
+    if (version->offset < notes->tail || notes->n_keys == MAX_NOTES) return false;
+    uint64_t key = place_key(version, version->offset - notes->tail);
+    if (notes->n_keys && notes->keys[notes->n_keys - 1] == key) return false;
+    const Verdict *verdict = &notes->arena->verdicts[key & (VERDICT_SLOTS - 1)];
+    if (verdict->key == key && verdict->epoch == notes->arena->epoch) {
+        notes->known = true;
+        notes->verdict = verdict->value;
+        return true;
+    }
+    notes->keys[notes->n_keys++] = key;
+    return false;
+}
+
+/* Makes the arena remember this suffix; verdicts about another one are forgotten. */
+static bool keep_suffix(Arena *arena, const uint8_t *suffix, uint32_t length) {
+    if (arena->verdicts && arena->suffix_length == length && !memcmp(arena->suffix, suffix, length)) return true;
+    if (!arena->verdicts) {
+        arena->verdicts = calloc(VERDICT_SLOTS, sizeof *arena->verdicts);
+        if (!arena->verdicts) return false;
+        arena->n_verdicts = VERDICT_SLOTS;
+    }
+    uint8_t *copy = realloc(arena->suffix, length ? length : 1);
+    if (!copy) return false;
+    memcpy(copy, suffix, length);
+    arena->suffix = copy;
+    arena->suffix_length = length;
+    arena->epoch++;
+    return true;
+}
+
+uint32_t frontier_reach(Simulator *simulator, const Frontier *self, const uint8_t *suffix, uint32_t length) {
+    Text text;
+    if (!join(simulator, self, suffix, length, &text)) return 0;
+    Run *run = &simulator->run;
+    simulator_begin(simulator, self->arena, RUN_WHOLE, text, 0);
+    simulator_add_readings(simulator, self);
+    Notes notes = {.tail = self->n_tail, .arena = self->arena};
+    /* Equal stacks read on equally, unless the grammar looks at columns: then only the plain parse is certain. */
+    if (length && !simulator->lexer.uses_column && keep_suffix(self->arena, suffix, length)) {
+        run->between = note_place;
+        run->listener = &notes;
+    }
+    bool is_sure = simulator_go(simulator);
+    uint32_t reach = notes.known      ? notes.verdict
+                     : run->accepted  ? length + 1
+                                       : 0;
+    if (!run->accepted && run->died_at > self->n_tail + reach) reach = run->died_at - self->n_tail;
+    if (!is_sure) return 0;
+    for (uint32_t i = 0; i < notes.n_keys; i++)
+        self->arena->verdicts[notes.keys[i] & (VERDICT_SLOTS - 1)] =
+            (Verdict){.key = notes.keys[i], .value = reach, .epoch = self->arena->epoch};
+    return reach;
+}
+
+int64_t frontier_end_error(Simulator *simulator, const Frontier *self, uint32_t *token) {
+    Text text;
+    *token = self->base;
+    if (!join(simulator, self, NULL, 0, &text)) return self->base;
+    simulator_begin(simulator, self->arena, RUN_WHOLE, text, 0);
+    simulator_add_readings(simulator, self);
+    if (simulator_go(simulator) && simulator->run.accepted) return -1;
+    *token = self->base + simulator->run.died_token;
+    return (int64_t)self->base + simulator->run.died_at;
+}
+
+static uint32_t open_frames(const Tables *tables, const Arena *arena, uint32_t node) {
+    uint32_t n = 0;
+    /* Merged stacks agree on their open brackets nearly always; the first link speaks for all. */
+    while (arena->nodes[node].n_links) {
+        if (tables_opens(tables, tables->accessing[arena->nodes[node].state])) n++;
+        node = arena_links(arena, node)[0];
+    }
+    return n;
+}
+
+uint32_t frontier_depth(Simulator *simulator, const Frontier *self) {
+    uint32_t depth = UINT32_MAX;
+    for (uint32_t i = 0; i < self->n_readings; i++) {
+        uint32_t n = open_frames(&simulator->tables, self->arena, self->readings[i].node);
+        if (n < depth) depth = n;
+    }
+    return depth == UINT32_MAX ? 0 : depth;
+}
+
+void frontier_expected(Simulator *simulator, const Frontier *self, uint8_t *symbols) {
+    simulator->run.arena = self->arena;
+    for (uint32_t i = 0; i < self->n_readings; i++) {
+        uint32_t node = self->readings[i].node;
+        const uint16_t *row = tables_row(&simulator->tables, self->arena->nodes[node].state);
+        for (uint32_t symbol = 0; symbol < simulator->tables.abi->n_tokens; symbol++)
+            if (!symbols[symbol] && row[symbol] && run_can_shift(&simulator->run, node, (uint16_t)symbol))
+                symbols[symbol] = 1;
+    }
+}
+
+/* Reads [0, length) of a document in pieces: what is decided is dropped from the text as the run goes. */
+Outcome frontier_parse(Simulator *simulator, const Frontier *from, const uint8_t *data, uint32_t length) {
+    Outcome outcome = {.first_error = -1, .confidence = 1.0};
+    Text text;
+    if (read_on(simulator, from, data, length, &text)) {
+        outcome.state = frontier_make(from->arena, &simulator->run.pending, &text, from->base);
+        return outcome;
+    }
+    if (!join(simulator, from, data, length, &text)) return outcome;
+    recover(simulator, from, text, &outcome);
+    return outcome;
+}

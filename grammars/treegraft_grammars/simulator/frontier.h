@@ -1,0 +1,84 @@
+/* Where a text stands: the versions that read it so far and the bytes whose tokens later text may still change.
+ *
+ * A frontier is a value: it is never changed after it was made, so branches share it. Functions that make one return
+ * it to the caller, who releases it; NULL says that no continuation of the text could parse (or memory ran out).
+ */
+#ifndef TREEGRAFT_FRONTIER_H
+#define TREEGRAFT_FRONTIER_H
+
+#include <pthread.h>
+
+#include "probe.h"
+#include "run.h"
+
+typedef struct {
+    uint32_t node, scan, offset; /* offset into the tail */
+} Reading;
+
+typedef struct {
+    Arena *arena;
+    uint64_t hash;
+    uint32_t base;        /* place of the tail's first byte in the document */
+    uint32_t column;      /* its column in code points */
+    uint32_t n_readings;
+    uint32_t n_tail;
+    Reading *readings;
+    uint8_t *tail;
+} Frontier;
+
+typedef struct {
+    uint64_t n_steps, n_refused, n_hangs, n_exhausted, n_searches;
+} Counters;
+
+/* Everything that runs one grammar. Not thread-safe: `lock` guards all calls that take a Simulator. */
+typedef struct {
+    Tables tables;
+    Lexer lexer;
+    Probes probes;
+    Run run;
+    uint8_t *buffer;      /* tail + new text + probe */
+    uint32_t cap_buffer;
+    Counters counters;
+    pthread_mutex_t lock;
+} Simulator;
+
+typedef struct {
+    Frontier *state;      /* NULL only when memory ran out */
+    int64_t first_error;  /* -1: some continuation parses */
+    uint32_t error_token; /* where the token begins that cannot be read */
+    double confidence;
+} Outcome;
+
+/* NULL when memory ran out; `abi` must have been checked and must outlive the simulator. */
+Simulator *simulator_new(const AbiLanguage *abi);
+void simulator_free(Simulator *self);
+
+/* After the overlay has marked the tables: finds the spellings to probe with. */
+bool simulator_prepare(Simulator *self);
+
+Frontier *frontier_start(Simulator *simulator);
+void frontier_release(Frontier *self);
+bool frontier_equal(const Simulator *simulator, const Frontier *left, const Frontier *right);
+
+/* The frontier after `data`; NULL when nothing that may follow could parse. */
+Frontier *frontier_step(Simulator *simulator, const Frontier *self, const uint8_t *data, uint32_t length);
+
+/* Like frontier_step without making the frontier. */
+bool frontier_reads(Simulator *simulator, const Frontier *self, const uint8_t *data, uint32_t length);
+
+/* Bytes of `suffix` that read before the first error; length + 1 if the document may end after it. */
+uint32_t frontier_reach(Simulator *simulator, const Frontier *self, const uint8_t *suffix, uint32_t length);
+
+/* Place of the first error of the document as it ends here, counted from its start; -1 if it may end here. */
+int64_t frontier_end_error(Simulator *simulator, const Frontier *self, uint32_t *token);
+
+/* Number of bracket frames that are open in every reading. */
+uint32_t frontier_depth(Simulator *simulator, const Frontier *self);
+
+/* Marks in `symbols` (one byte per terminal) what may come next, as far as the tables know. */
+void frontier_expected(Simulator *simulator, const Frontier *self, uint8_t *symbols);
+
+/* Reads a whole text from `from`; past an error by own recovery. */
+Outcome frontier_parse(Simulator *simulator, const Frontier *from, const uint8_t *data, uint32_t length);
+
+#endif

@@ -1,0 +1,274 @@
+#include "lexer.h"
+
+#include <string.h>
+
+enum { UNDEFINED = 0xFFFFFFFF, CHARACTER_INVALID = -1, BYTE_ORDER_MARK = 0xFEFF };
+
+/* A scanner that asks for more at the end of the text this often never stops by itself. */
+enum { MAX_IDLE = 1 << 14 };
+
+/* How many bytes a valid sequence with this lead and second byte has; 0 if they cannot begin one. */
+static uint32_t utf8_length(uint8_t lead, uint8_t second) {
+    if (second < 0x80 || second > 0xBF) return 0;
+    if (lead >= 0xC2 && lead <= 0xDF) return 2;
+    if (lead >= 0xE0 && lead <= 0xEF) {
+        if (lead == 0xE0 && second < 0xA0) return 0;
+        if (lead == 0xED && second > 0x9F) return 0;
+        return 3;
+    }
+    if (lead >= 0xF0 && lead <= 0xF4) {
+        if (lead == 0xF0 && second < 0x90) return 0;
+        if (lead == 0xF4 && second > 0x8F) return 0;
+        return 4;
+    }
+    return 0;
+}
+
+/* One character at `at`; width 1 and CHARACTER_INVALID for ill-formed bytes. `*cut`: the text ends inside it. */
+static uint32_t utf8_decode(const uint8_t *at, uint32_t left, int32_t *character, bool *cut) {
+    uint8_t lead = at[0];
+    if (lead < 0x80) {
+        *character = lead;
+        return 1;
+    }
+    *character = CHARACTER_INVALID;
+    if (lead < 0xC2 || lead > 0xF4) return 1;
+    if (left == 1) {
+        *cut = true;
+        return 1;
+    }
+    uint32_t length = utf8_length(lead, at[1]);
+    if (length == 0) return 1;
+    for (uint32_t i = 2; i < length; i++) {
+        if (i == left) {
+            *cut = true;
+            return 1;
+        }
+        if ((at[i] & 0xC0) != 0x80) return 1;
+    }
+    int32_t value = lead & (0xFF >> (length + 1));
+    for (uint32_t i = 1; i < length; i++) value = (value << 6) | (at[i] & 0x3F);
+    *character = value;
+    return length;
+}
+
+uint32_t utf8_partial(const uint8_t *bytes, uint32_t length) {
+    for (uint32_t n = 1; n <= 3 && n <= length; n++) {
+        const uint8_t *at = bytes + length - n;
+        if ((*at & 0xC0) == 0x80) continue;
+        int32_t character;
+        bool cut = false;
+        utf8_decode(at, n, &character, &cut);
+        return cut ? n : 0;
+    }
+    return 0;
+}
+
+static inline void look(Lexer *self) {
+    if (self->offset >= self->text.length) {
+        self->touched = true;
+        self->size = 1;
+        self->abi.lookahead = 0;
+        return;
+    }
+    const uint8_t *at = self->text.bytes + self->offset;
+    if (*at < 0x80) {
+        self->abi.lookahead = *at;
+        self->size = 1;
+        return;
+    }
+    bool cut = false;
+    self->size = utf8_decode(at, self->text.length - self->offset, &self->abi.lookahead, &cut);
+    if (cut) self->touched = true;
+}
+
+static void advance(AbiLexer *abi, bool skip) {
+    Lexer *self = (Lexer *)abi;
+    if (self->offset >= self->text.length) {
+        self->touched = true;
+        if (++self->n_idle > MAX_IDLE && self->can_escape) longjmp(self->escape, 1);
+        return;
+    }
+    self->offset += self->size;
+    if (skip) self->token_start = self->offset;
+    else self->furthest = self->offset;
+    look(self);
+}
+
+static void mark_end(AbiLexer *abi) {
+    Lexer *self = (Lexer *)abi;
+    self->token_end = self->offset;
+}
+
+uint32_t text_column(const Text *text, uint32_t offset) {
+    uint32_t start = offset;
+    while (start > 0 && text->bytes[start - 1] != '\n') start--;
+    uint32_t column = start == 0 ? text->column : 0;
+    while (start < offset) {
+        int32_t character;
+        bool cut = false, is_first = start == 0 && text->at_file_start;
+        start += utf8_decode(text->bytes + start, text->length - start, &character, &cut);
+        if (!(is_first && character == BYTE_ORDER_MARK)) column++;
+    }
+    return column;
+}
+
+static uint32_t get_column(AbiLexer *abi) {
+    Lexer *self = (Lexer *)abi;
+    self->uses_column = true;
+    return text_column(&self->text, self->offset);
+}
+
+static bool is_at_included_range_start(const AbiLexer *abi) {
+    (void)abi;
+    const Lexer *self = (const Lexer *)abi;
+    /* One range, from the start of the document; past its end there is none. */
+    return self->text.at_file_start && self->offset == 0 && self->text.length > 0;
+}
+
+static bool is_eof(const AbiLexer *abi) {
+    const Lexer *self = (const Lexer *)abi;
+    return self->offset >= self->text.length;
+}
+
+static void drop_log(const AbiLexer *abi, const char *format, ...) {
+    (void)abi;
+    (void)format;
+}
+
+void lexer_init(Lexer *self, const Tables *tables) {
+    memset(self, 0, sizeof *self);
+    self->abi.advance = advance;
+    self->abi.mark_end = mark_end;
+    self->abi.get_column = get_column;
+    self->abi.is_at_included_range_start = is_at_included_range_start;
+    self->abi.eof = is_eof;
+    self->abi.log = drop_log;
+    (void)tables;
+}
+
+static void payload_drop(Lexer *self, const Tables *tables) {
+    if (self->payload_made && self->payload && tables->abi->external.destroy)
+        tables->abi->external.destroy(self->payload);
+    self->payload = NULL;
+    self->payload_made = false;
+}
+
+void lexer_free(Lexer *self, const Tables *tables) { payload_drop(self, tables); }
+
+/* Puts the scanner into the state `scan`. The state before any external token is a new payload: what scanners do when
+ * asked to deserialise nothing is not always a reset (Python keeps `inside_interpolated_string`). */
+static void payload_load(Lexer *self, const Tables *tables, const Arena *arena, uint32_t scan) {
+    if (scan == ARENA_NO_SCAN && !(self->payload_made && self->payload_fresh)) payload_drop(self, tables);
+    if (!self->payload_made) {
+        self->payload = tables->abi->external.create ? tables->abi->external.create() : NULL;
+        self->payload_made = true;
+    }
+    self->payload_fresh = false;
+    const Scan *bytes = &arena->scans[scan];
+    if (tables->abi->external.deserialize)
+        tables->abi->external.deserialize(self->payload, bytes->length ? arena->scan_bytes + bytes->start : NULL,
+                                          bytes->length);
+}
+
+void lexer_set_text(Lexer *self, Text text) { self->text = text; }
+
+static void go_to(Lexer *self, uint32_t offset) {
+    self->offset = offset;
+    self->token_start = offset;
+    self->token_end = UNDEFINED;
+    self->n_idle = 0;
+    self->abi.result_symbol = 0;
+    look(self);
+    if (offset == 0 && self->text.at_file_start && self->abi.lookahead == BYTE_ORDER_MARK) advance(&self->abi, true);
+}
+
+static void finish(Lexer *self) {
+    if (self->token_end == UNDEFINED) self->token_end = self->offset;
+    if (self->token_end < self->token_start) self->token_start = self->token_end;
+}
+
+/* One call of the external scanner; `token->scan` is its state after a success. A scanner that never stops is left by
+ * longjmp and counts as having found nothing. */
+static bool scan_external(Lexer *self, Tables *tables, Arena *arena, uint16_t external_state, uint32_t offset,
+                          uint32_t scan, Token *token) {
+    const AbiLanguage *abi = tables->abi;
+    go_to(self, offset);
+    payload_load(self, tables, arena, scan);
+    const bool *valid = abi->external.states + (size_t)abi->n_external_tokens * external_state;
+    bool found = false;
+    if (_setjmp(self->escape)) {
+        self->can_escape = false;
+        self->n_hangs++;
+        arena->failed = true;
+        payload_drop(self, tables);
+        return false;
+    }
+    self->can_escape = true;
+    found = abi->external.scan(self->payload, &self->abi, valid);
+    self->can_escape = false;
+    finish(self);
+    if (!found) return false;
+    unsigned length = abi->external.serialize ? abi->external.serialize(self->payload, self->serialized) : 0;
+    token->scan = arena_scan(arena, self->serialized, length);
+    token->symbol = abi->external.symbols[self->abi.result_symbol];
+    return true;
+}
+
+static bool keyword_at(Lexer *self, Tables *tables, uint16_t state, Token *token) {
+    uint32_t start = token->start, end = token->end;
+    go_to(self, start);
+    bool is_keyword = tables->abi->keyword_lex(&self->abi, 0);
+    finish(self);
+    uint16_t symbol = self->abi.result_symbol;
+    if (!is_keyword || self->token_end != end || tables->banned_keyword[symbol]) return false;
+    if (!tables_row(tables, state)[symbol] && !tables_is_reserved(tables, state, symbol)) return false;
+    token->symbol = symbol;
+    return true;
+}
+
+/* Same order as tree-sitter: external scanner, then the main lexer, then once more both in the mode of the error
+ * state, whose token may turn out valid. Characters are never skipped: such a token is an error by definition. */
+Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan) {
+    const AbiLanguage *abi = tables->abi;
+    AbiLexMode mode = tables_lex_mode(tables, state);
+    Token token = {.scan = scan};
+    self->touched = false;
+    for (int attempt = 0; attempt < 2; attempt++) {
+        bool in_error_mode = attempt == 1;
+        if (in_error_mode) mode = tables_lex_mode(tables, ABI_ERROR_STATE);
+        if (mode.external_lex_state != 0) {
+            token.external = scan_external(self, tables, arena, mode.external_lex_state, offset, scan, &token);
+            /* Empty tokens that change nothing would be read for ever. */
+            if (token.external && self->token_end <= offset && token.scan == scan &&
+                (in_error_mode || tables_next_state(tables, state, token.symbol) == state))
+                token.external = false;
+            if (token.external) {
+                token.found = true;
+                break;
+            }
+            token.scan = scan;
+        }
+        go_to(self, offset);
+        token.found = abi->lex(&self->abi, mode.lex_state);
+        finish(self);
+        token.symbol = self->abi.result_symbol;
+        if (token.found) break;
+    }
+    token.start = self->token_start;
+    token.end = self->token_end;
+    if (token.found && !token.external && token.symbol == abi->keyword_capture && token.symbol != 0)
+        token.keyword = keyword_at(self, tables, state, &token);
+    token.touched = self->touched;
+    return token;
+}
+
+uint16_t lexer_keyword(Lexer *self, const Tables *tables, const uint8_t *data, uint32_t length, bool *advanced) {
+    lexer_set_text(self, (Text){.bytes = data, .length = length});
+    self->furthest = 0;
+    go_to(self, 0);
+    bool found = tables->abi->keyword_lex(&self->abi, 0);
+    finish(self);
+    *advanced = self->furthest == length;
+    return found && self->token_end == length ? self->abi.result_symbol : 0;
+}

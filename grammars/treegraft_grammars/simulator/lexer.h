@@ -1,0 +1,64 @@
+/* Reads one token of a text the way tree-sitter does, and tells whether later text could change it. */
+#ifndef TREEGRAFT_LEXER_H
+#define TREEGRAFT_LEXER_H
+
+#include <setjmp.h>
+
+#include "arena.h"
+#include "tables.h"
+
+/* A piece of the document: its first byte lies `column` code points after a line break. */
+typedef struct {
+    const uint8_t *bytes;
+    uint32_t length;
+    uint32_t column;
+    bool at_file_start;
+} Text;
+
+typedef struct {
+    uint16_t symbol;
+    bool found;       /* false: no token can be read here */
+    bool external;    /* read by the external scanner; `scan` is the state after it */
+    bool keyword;     /* a keyword that was spelled like a word */
+    bool touched;     /* reading it looked at the end of the text: more text may change it */
+    uint32_t start, end;
+    uint32_t scan;
+} Token;
+
+typedef struct {
+    AbiLexer abi; /* first: the grammar's functions are handed a pointer to it */
+    Text text;
+    uint32_t offset, size; /* place and width of the character looked at */
+    uint32_t token_start, token_end;
+    uint32_t furthest;     /* end of the last character that was consumed, not skipped */
+    bool touched;
+    uint32_t n_idle;       /* advances at the end of the text since `lexer_begin` */
+    jmp_buf escape;
+    bool can_escape;
+    /* Sticky: the grammar has asked for a column, so equal stacks in different columns may read on differently. */
+    bool uses_column;
+    void *payload;
+    bool payload_made, payload_fresh;
+    uint64_t n_hangs;
+    char serialized[ABI_SERIALIZED_MAX];
+} Lexer;
+
+void lexer_init(Lexer *self, const Tables *tables);
+void lexer_free(Lexer *self, const Tables *tables);
+
+/* Texts are lexed in place; the bytes must stay until the next call. */
+void lexer_set_text(Lexer *self, Text text);
+
+/* The token at `offset` in `state`, for a scanner in `scan`. */
+Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan);
+
+/* Code points between the last line break before `offset` and `offset`. */
+uint32_t text_column(const Text *text, uint32_t offset);
+
+/* Length of the UTF-8 sequence cut off at the end of the bytes that more bytes could make whole; 0 if there is none. */
+uint32_t utf8_partial(const uint8_t *bytes, uint32_t length);
+
+/* Whether `data` is spelled by the keyword lexer; `*advanced` says whether its last byte was consumed at all. */
+uint16_t lexer_keyword(Lexer *self, const Tables *tables, const uint8_t *data, uint32_t length, bool *advanced);
+
+#endif

@@ -1,0 +1,118 @@
+#include "probe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Ends of strings, comments and brackets, and starts of what most often follows; the rest is learnt from the grammar. */
+static const char *const SUFFIXES[] = {
+    "a", "0", "\"", "'", "\n", ")", "]", "}", ";", " a", "a\"", "*/", "`", ":", ",", "=", ".", "(", "{", "[", ">", "<a",
+    "/", "-", "+", "\n\n", "\na", "\n a", "\n  a", "a:", "a=", "a;", "a>", "\"\"\"", "'''", "\"\"", "''", "-->", "#", "n", "00",
+    "0000", "{0}", "00000000", "}\"", "}}", "}`", "\\", "\\\"", "]]", "@", "$", "%", "!", "&", "|", "^", "~", "?",
+    "\"#", "\"##", "\"###", "]/", "a/", ")\"", ")/", "x", "\r\n", " ", " \n", "\t", "(a", "()", "if",
+};
+
+static int compare(const void *left, const void *right) {
+    const Piece *a = left, *b = right;
+    uint32_t shorter = a->length < b->length ? a->length : b->length;
+    int order = memcmp(a->bytes, b->bytes, shorter);
+    return order ? order : (a->length > b->length) - (a->length < b->length);
+}
+
+static bool piece_add(Piece **pieces, uint32_t *n, uint32_t *cap, const uint8_t *bytes, uint32_t length) {
+    if (*n == *cap) {
+        uint32_t wanted = *cap ? *cap * 2 : 128;
+        Piece *larger = realloc(*pieces, wanted * sizeof *larger);
+        if (!larger) return false;
+        *pieces = larger;
+        *cap = wanted;
+    }
+    uint8_t *copy = malloc(length ? length : 1);
+    if (!copy) return false;
+    memcpy(copy, bytes, length);
+    (*pieces)[(*n)++] = (Piece){copy, length};
+    return true;
+}
+
+static bool add_literal(Probes *self, const uint8_t *bytes, uint32_t length) {
+    if (length == 0 || length > 40) return true;
+    if (length > self->max_literal) self->max_literal = length;
+    return piece_add(&self->literals, &self->n_literals, &self->cap_literals, bytes, length);
+}
+
+/* Depth-first over printable ASCII: a character belongs to some keyword iff the lexer consumes it. Names of symbols
+ * alone would miss keywords that appear under an alias (Python's None, Go's nil). */
+static bool find_keywords(Probes *self, Lexer *lexer, const Tables *tables, uint8_t *word, uint32_t length,
+                          uint32_t *budget) {
+    if (length == 32) return true;
+    for (uint8_t c = '!'; c < 0x7F; c++) {
+        if (*budget == 0) return true;
+        --*budget;
+        bool advanced;
+        word[length] = c;
+        uint16_t symbol = lexer_keyword(lexer, tables, word, length + 1, &advanced);
+        if (!advanced) continue;
+        if (symbol && !tables->banned_keyword[symbol] && !add_literal(self, word, length + 1)) return false;
+        if (!find_keywords(self, lexer, tables, word, length + 1, budget)) return false;
+    }
+    return true;
+}
+
+bool probes_init(Probes *self, Lexer *lexer, const Tables *tables) {
+    memset(self, 0, sizeof *self);
+    const AbiLanguage *abi = tables->abi;
+    for (uint32_t symbol = 1; symbol < abi->n_tokens; symbol++) {
+        const char *name = abi->symbol_names[symbol];
+        if (!name || name[0] == '_' || tables->banned_keyword[symbol]) continue;
+        if (!add_literal(self, (const uint8_t *)name, (uint32_t)strlen(name))) return false;
+    }
+    if (abi->keyword_lex && abi->keyword_capture) {
+        uint8_t word[32];
+        uint32_t budget = 400000;
+        if (!find_keywords(self, lexer, tables, word, 0, &budget)) return false;
+    }
+    qsort(self->literals, self->n_literals, sizeof *self->literals, compare);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < self->n_literals; i++) {
+        if (n && compare(&self->literals[n - 1], &self->literals[i]) == 0) free((void *)self->literals[i].bytes);
+        else self->literals[n++] = self->literals[i];
+    }
+    self->n_literals = n;
+    for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES; i++)
+        if (!probes_add_suffix(self, (const uint8_t *)SUFFIXES[i], (uint32_t)strlen(SUFFIXES[i]))) return false;
+    return true;
+}
+
+void probes_free(Probes *self) {
+    for (uint32_t i = 0; i < self->n_literals; i++) free((void *)self->literals[i].bytes);
+    for (uint32_t i = 0; i < self->n_suffixes; i++) free((void *)self->suffixes[i].bytes);
+    free(self->literals);
+    free(self->suffixes);
+    memset(self, 0, sizeof *self);
+}
+
+bool probes_add_suffix(Probes *self, const uint8_t *bytes, uint32_t length) {
+    return piece_add(&self->suffixes, &self->n_suffixes, &self->cap_suffixes, bytes, length);
+}
+
+void probes_prefer(Probes *self, uint32_t idx) {
+    Piece winner = self->suffixes[idx];
+    memmove(self->suffixes + 1, self->suffixes, idx * sizeof *self->suffixes);
+    self->suffixes[0] = winner;
+}
+
+void probes_range(const Probes *self, const uint8_t *bytes, uint32_t length, uint32_t *from, uint32_t *to) {
+    uint32_t low = 0, high = self->n_literals;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        const Piece *it = &self->literals[middle];
+        uint32_t shorter = it->length < length ? it->length : length;
+        int order = memcmp(it->bytes, bytes, shorter);
+        if (order < 0 || (order == 0 && it->length < length)) low = middle + 1;
+        else high = middle;
+    }
+    *from = low;
+    while (low < self->n_literals && self->literals[low].length >= length &&
+           memcmp(self->literals[low].bytes, bytes, length) == 0)
+        low++;
+    *to = low;
+}

@@ -1,0 +1,32 @@
+/* Continuations to try when the text alone does not show that it can go on. */
+#ifndef TREEGRAFT_PROBE_H
+#define TREEGRAFT_PROBE_H
+
+#include "lexer.h"
+#include "tables.h"
+
+typedef struct {
+    const uint8_t *bytes;
+    uint32_t length;
+} Piece;
+
+typedef struct {
+    Piece *literals; /* spellings of terminals and keywords, sorted by bytes */
+    uint32_t n_literals, cap_literals;
+    uint32_t max_literal;
+    Piece *suffixes; /* general continuations; the one that helped last comes first */
+    uint32_t n_suffixes, cap_suffixes;
+} Probes;
+
+/* Collects the spellings of the grammar: names of terminals and the keywords that its keyword lexer knows. */
+bool probes_init(Probes *self, Lexer *lexer, const Tables *tables);
+void probes_free(Probes *self);
+
+/* Adds a general continuation (copied). */
+bool probes_add_suffix(Probes *self, const uint8_t *bytes, uint32_t length);
+void probes_prefer(Probes *self, uint32_t idx);
+
+/* Literals that begin with these bytes: [*from, *to). */
+void probes_range(const Probes *self, const uint8_t *bytes, uint32_t length, uint32_t *from, uint32_t *to);
+
+#endif

@@ -1,0 +1,10 @@
+/* Reads past an error the way a reader would: leave a token out, close what is open, or think one in. */
+#ifndef TREEGRAFT_RECOVERY_H
+#define TREEGRAFT_RECOVERY_H
+
+#include "frontier.h"
+
+/* Fills in `outcome` for `text` (in the simulator's buffer), which is known not to read from `from`. */
+void recover(Simulator *simulator, const Frontier *from, Text text, Outcome *outcome);
+
+#endif

@@ -1,0 +1,287 @@
+#include "run.h"
+
+#include <string.h>
+
+enum { MAX_BASES = 128, NO_OFFSET = 0 };
+
+void run_begin(Run *self, RunMode mode, Text text, uint32_t mark) {
+    self->text = text;
+    self->mode = mode;
+    self->mark = mark;
+    self->queue.n = self->pending.n = self->dead.n = 0;
+    self->witness = self->accepted = self->exhausted = false;
+    self->died_at = self->died_token = 0;
+    self->n_steps = 0;
+    self->between = NULL;
+    lexer_set_text(self->lexer, text);
+}
+
+void versions_add(VersionSet *self, Arena *arena, Version version) {
+    uint16_t state = arena->nodes[version.node].state;
+    for (uint32_t i = 0; i < self->n; i++) {
+        Version *it = &self->at[i];
+        if (it->offset != version.offset || it->scan != version.scan || it->guessing != version.guessing) continue;
+        if (it->node == version.node) return;
+        if (arena->nodes[it->node].state != state) continue;
+        it->node = arena_merge(arena, it->node, version.node);
+        return;
+    }
+    if (self->n < RUN_MAX_VERSIONS) self->at[self->n++] = version;
+    else arena->failed = true;
+}
+
+void run_add(Run *self, Version version) {
+    version.guessing = self->mode != RUN_READ;
+    versions_add(&self->queue, self->arena, version);
+}
+
+/* Places below `count` entries of the stack; merged stacks have several. Returns how many. */
+static uint32_t find_bases(const Arena *arena, uint32_t node, uint8_t count, uint32_t *bases, uint32_t cap) {
+    while (count && arena->nodes[node].n_links == 1) {
+        node = arena->nodes[node].below;
+        count--;
+    }
+    bases[0] = node;
+    uint32_t n = 1;
+    while (count--) {
+        uint32_t below[MAX_BASES];
+        uint32_t n_below = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            const uint32_t *links = arena_links(arena, bases[i]);
+            for (uint32_t j = 0; j < arena->nodes[bases[i]].n_links; j++) {
+                uint32_t k = 0;
+                while (k < n_below && below[k] != links[j]) k++;
+                if (k == n_below && n_below < cap) below[n_below++] = links[j];
+            }
+        }
+        n = n_below;
+        memcpy(bases, below, n * sizeof *bases);
+    }
+    return n;
+}
+
+uint32_t run_reduce(Run *self, uint32_t node, uint8_t count, uint16_t symbol, bool end_of_extra, uint32_t *results,
+                    uint32_t cap) {
+    Arena *arena = self->arena;
+    uint32_t bases[MAX_BASES];
+    uint32_t n_bases = find_bases(arena, node, count, bases, MAX_BASES < cap ? MAX_BASES : cap);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < n_bases; i++) {
+        uint16_t below = arena->nodes[bases[i]].state;
+        uint16_t next = tables_row(self->tables, below)[symbol];
+        if (next == 0) continue;
+        /* Extras do not change the state and are never counted when entries are popped, so they are not pushed. */
+        uint32_t result = end_of_extra && next == below ? bases[i] : arena_push(arena, bases[i], next);
+        uint32_t j = 0;
+        while (j < n && arena->nodes[results[j]].state != arena->nodes[result].state) j++;
+        if (j < n) results[j] = arena_merge(arena, results[j], result);
+        else results[n++] = result;
+    }
+    return n;
+}
+
+static void die(Run *self, Version version, uint32_t token_start) {
+    if (version.offset > self->died_at) {
+        self->died_at = version.offset;
+        self->dead.n = 0;
+        self->died_token = 0;
+    }
+    if (version.offset < self->died_at) return;
+    if (token_start > self->died_token) self->died_token = token_start;
+    version.guessing = false;
+    versions_add(&self->dead, self->arena, version);
+}
+
+static bool has_line_break(const Text *text, uint32_t from, uint32_t to) {
+    return memchr(text->bytes + from, '\n', to - from) != NULL;
+}
+
+/* Indentation on top of the scanner's stack, as Python's scanner serialises it: two bytes per level, after a count of
+ * string delimiters and one byte each for them. No bytes or no level means column 0. */
+static uint32_t top_indent(const Run *self, uint32_t scan) {
+    const Scan *it = &self->arena->scans[scan];
+    if (it->length < 2) return 0;
+    const uint8_t *bytes = (const uint8_t *)self->arena->scan_bytes + it->start;
+    uint32_t n_delimiters = bytes[1];
+    if (it->length < 2 + n_delimiters + 2) return 0;
+    return bytes[it->length - 2] | (uint32_t)bytes[it->length - 1] << 8;
+}
+
+/* Column of the first character of `offset`'s line as layout sees it: tabs go to the next multiple of 8. */
+static uint32_t layout_column(const Text *text, uint32_t offset) {
+    uint32_t start = offset, column = 0;
+    while (start > 0 && text->bytes[start - 1] != '\n') start--;
+    for (; start < offset; start++) {
+        uint8_t c = text->bytes[start];
+        if (c == '\t') column += 8;
+        else if (c == '\f' || c == '\r') column = 0;
+        else column++;
+    }
+    return column;
+}
+
+/* The overlay's opinion of shifting `token` onto `version`: false where the grammar is looser than the language. */
+static bool overlay_allows(const Run *self, const Version *version, const Token *token, bool is_extra) {
+    const Tables *tables = self->tables;
+    uint16_t on_top = tables->accessing[self->arena->nodes[version->node].state];
+    if (!is_extra)
+        for (uint32_t i = 0; i < tables->n_forbidden; i++)
+            if (tables->forbidden[i].token == token->symbol && tables->forbidden[i].after == on_top) return false;
+    if (tables->closed_inside[on_top] && token->start > version->offset &&
+        has_line_break(&self->text, version->offset, token->start))
+        return false;
+    return true;
+}
+
+static void shift(Run *self, Version version, const Token *token, const AbiAction *action) {
+    if (!action->shift.extra) version.node = arena_push(self->arena, version.node, action->shift.state);
+    if (token->external) version.scan = token->scan;
+    version.offset = token->end;
+    if (version.guessing && self->mode != RUN_WHOLE && token->end > token->start && token->end >= self->mark) {
+        self->witness = true;
+        return;
+    }
+    versions_add(&self->queue, self->arena, version);
+}
+
+/* One version reads one token: reductions until it is shifted, as in ts_parser__advance. Reductions other than the
+ * last become versions of their own, which read the token again in their own state. */
+static void read_token(Run *self, Version version) {
+    Tables *tables = self->tables;
+    Arena *arena = self->arena;
+    Token token = {0};
+    Version before = version;
+    const AbiActionEntry *entry = NULL;
+    bool needs_token = true, has_token = false;
+    for (;;) {
+        uint16_t state = arena->nodes[version.node].state;
+        if (++self->n_steps > self->max_steps) {
+            self->exhausted = true;
+            return;
+        }
+        if (needs_token) {
+            needs_token = false;
+            has_token = tables_lex_mode(tables, state).lex_state != ABI_NO_LOOKAHEAD;
+            before = version;
+            if (has_token) {
+                token = lexer_read(self->lexer, tables, arena, state, version.offset, version.scan);
+                if (token.touched && !version.guessing) {
+                    versions_add(&self->pending, arena, version);
+                    if (self->witness) return;
+                    version.guessing = true;
+                }
+                if (!token.found) {
+                    die(self, before, token.start);
+                    return;
+                }
+                entry = tables_actions(tables, state, token.symbol);
+            } else {
+                /* The end of an extra made of several tokens: reduce whatever comes, then read in the state below. */
+                entry = tables_actions(tables, state, ABI_SYMBOL_END);
+            }
+        }
+        uint32_t carried = ARENA_NONE;
+        bool did_reduce = false;
+        for (uint32_t i = 0; i < entry->head.count; i++) {
+            const AbiAction *action = &entry[1 + i].action;
+            if (action->type == ABI_SHIFT) {
+                if (action->shift.repetition || !has_token) continue;
+                if (carried != ARENA_NONE) {
+                    Version fork = version;
+                    fork.node = carried;
+                    versions_add(&self->queue, arena, fork);
+                }
+                if (overlay_allows(self, &version, &token, action->shift.extra)) shift(self, version, &token, action);
+                else if (carried == ARENA_NONE) die(self, before, token.start);
+                return;
+            }
+            if (action->type == ABI_REDUCE) {
+                uint32_t results[MAX_BASES];
+                uint32_t n = run_reduce(self, version.node, action->reduce.child_count, action->reduce.symbol,
+                                        !has_token, results, MAX_BASES);
+                did_reduce = true;
+                for (uint32_t j = 0; j < n; j++) {
+                    uint32_t fork_node = results[j];
+                    if (j == 0) {
+                        fork_node = carried;
+                        carried = results[0];
+                    }
+                    if (fork_node == ARENA_NONE) continue;
+                    Version fork = version;
+                    fork.node = fork_node;
+                    versions_add(&self->queue, arena, fork);
+                }
+            } else if (action->type == ABI_ACCEPT) {
+                self->accepted = true;
+                if (version.guessing) self->witness = true;
+                return;
+            } else {
+                die(self, before, token.start);
+                return;
+            }
+        }
+        if (carried != ARENA_NONE) {
+            version.node = carried;
+            if (has_token) entry = tables_actions(tables, arena->nodes[carried].state, token.symbol);
+            else needs_token = true;
+            continue;
+        }
+        if (did_reduce) return;
+        /* A keyword that does not fit here may still be an ordinary word. */
+        uint16_t word = tables->abi->keyword_capture;
+        if (has_token && token.keyword && token.symbol != word && !tables_is_reserved(tables, state, token.symbol)) {
+            entry = tables_actions(tables, state, word);
+            if (entry->head.count) {
+                token.symbol = word;
+                continue;
+            }
+        }
+        die(self, before, has_token ? token.start : version.offset);
+        return;
+    }
+}
+
+void run_go(Run *self) {
+    VersionSet *queue = &self->queue;
+    while (queue->n && !self->exhausted && !self->arena->failed) {
+        uint32_t first = 0;
+        for (uint32_t i = 1; i < queue->n; i++)
+            if (queue->at[i].offset < queue->at[first].offset) first = i;
+        Version version = queue->at[first];
+        if (queue->n == 1 && self->between && self->between(self, &version)) return;
+        queue->n--;
+        memmove(&queue->at[first], &queue->at[first + 1], (queue->n - first) * sizeof *queue->at);
+        /* Guesses are only there to find one witness. */
+        if (version.guessing && self->witness && self->mode == RUN_READ) continue;
+        read_token(self, version);
+        if (self->mode == RUN_WITNESS && self->witness) return;
+        if (self->mode == RUN_WHOLE && self->accepted) return;
+    }
+}
+
+uint32_t run_shift(Run *self, uint32_t node, uint16_t symbol) {
+    uint32_t todo[MAX_BASES] = {node};
+    uint32_t n = 1, n_done = 0;
+    while (n_done < n) {
+        uint32_t at = todo[n_done++];
+        const AbiActionEntry *entry = tables_actions(self->tables, self->arena->nodes[at].state, symbol);
+        for (uint32_t i = 0; i < entry->head.count; i++) {
+            const AbiAction *action = &entry[1 + i].action;
+            if (action->type == ABI_ACCEPT) return at;
+            if (action->type == ABI_SHIFT && !action->shift.repetition)
+                return action->shift.extra ? at : arena_push(self->arena, at, action->shift.state);
+            if (action->type != ABI_REDUCE) continue;
+            uint32_t results[MAX_BASES];
+            uint32_t n_results = run_reduce(self, at, action->reduce.child_count, action->reduce.symbol, false,
+                                            results, MAX_BASES);
+            for (uint32_t j = 0; j < n_results; j++) {
+                uint32_t k = 0;
+                while (k < n && todo[k] != results[j]) k++;
+                if (k == n && n < MAX_BASES) todo[n++] = results[j];
+            }
+        }
+    }
+    return ARENA_NONE;
+}
+
+bool run_can_shift(Run *self, uint32_t node, uint16_t symbol) { return run_shift(self, node, symbol) != ARENA_NONE; }

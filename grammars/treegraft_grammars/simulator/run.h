@@ -1,0 +1,69 @@
+/* One run of the GLR automaton over a text: from a set of versions to where they end, wait or die. */
+#ifndef TREEGRAFT_RUN_H
+#define TREEGRAFT_RUN_H
+
+#include "arena.h"
+#include "lexer.h"
+#include "tables.h"
+
+/* One reading of the text so far: a stack, the scanner's state, and where its next token begins to be read. */
+typedef struct {
+    uint32_t node, scan, offset;
+    bool guessing; /* beyond what later text can still change */
+} Version;
+
+enum { RUN_MAX_VERSIONS = 96 };
+
+typedef struct {
+    uint32_t n;
+    Version at[RUN_MAX_VERSIONS];
+} VersionSet;
+
+typedef enum {
+    RUN_READ,    /* collect versions whose next token is not decided yet, and look for a witness beyond them */
+    RUN_WITNESS, /* the text is complete: stop at the first token that reaches `mark` */
+    RUN_WHOLE,   /* the text is complete: does the document end here? */
+} RunMode;
+
+typedef struct Run Run;
+struct Run {
+    Tables *tables;
+    Lexer *lexer;
+    Arena *arena;
+    Text text;
+    RunMode mode;
+    uint32_t mark;
+    VersionSet queue;
+    VersionSet pending; /* RUN_READ: what the text leaves undecided */
+    bool witness, accepted;
+    uint32_t died_at;   /* greatest place where a version died */
+    uint32_t died_token; /* where the token begins that it died of */
+    VersionSet dead;    /* the versions that died there, as they were before reading that token */
+    uint64_t n_steps, max_steps;
+    bool exhausted;
+    /* Called with the only version between two tokens; returns true to stop the run. May be NULL. */
+    bool (*between)(Run *, const Version *);
+    void *listener;
+};
+
+/* Empties the run; `text` must stay. */
+void run_begin(Run *self, RunMode mode, Text text, uint32_t mark);
+void run_add(Run *self, Version version);
+
+/* Runs until nothing is left to do, or a witness was found (RUN_WITNESS), or the document was accepted (RUN_WHOLE). */
+void run_go(Run *self);
+
+/* The stacks that reducing `count` entries and going by `symbol` leads to; returns how many, up to `cap`. */
+uint32_t run_reduce(Run *self, uint32_t node, uint8_t count, uint16_t symbol, bool end_of_extra, uint32_t *results,
+                    uint32_t cap);
+
+/* Whether `symbol` can be shifted after the reductions it asks for; the text is not looked at. */
+bool run_can_shift(Run *self, uint32_t node, uint16_t symbol);
+
+/* The stack after `symbol`, read without a text; ARENA_NONE if it does not fit. */
+uint32_t run_shift(Run *self, uint32_t node, uint16_t symbol);
+
+/* Adds a version to a set, merging it with one that differs in its past only. */
+void versions_add(VersionSet *self, Arena *arena, Version version);
+
+#endif

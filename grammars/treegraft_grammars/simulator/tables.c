@@ -1,0 +1,115 @@
+#include "tables.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void note_accessing(Tables *self, uint32_t symbol, uint16_t value) {
+    if (symbol >= self->abi->n_tokens) {
+        if (value < self->abi->n_states) self->accessing[value] = (uint16_t)symbol;
+        return;
+    }
+    const AbiActionEntry *entry = &self->abi->actions[value];
+    for (uint32_t i = 0; i < entry->head.count; i++) {
+        const AbiAction *action = &entry[1 + i].action;
+        if (action->type == ABI_SHIFT && !action->shift.extra) self->accessing[action->shift.state] = (uint16_t)symbol;
+    }
+}
+
+/* The symbol that leads into each state is unique in an LR automaton, so one pass over the table finds it. */
+static void find_accessing(Tables *self) {
+    const AbiLanguage *abi = self->abi;
+    for (uint32_t state = 0; state < abi->n_large_states; state++) {
+        const uint16_t *row = abi->large_table + (size_t)state * abi->n_symbols;
+        for (uint32_t symbol = 0; symbol < abi->n_symbols; symbol++)
+            if (row[symbol]) note_accessing(self, symbol, row[symbol]);
+    }
+    for (uint32_t state = abi->n_large_states; state < abi->n_states; state++) {
+        const uint16_t *data = &abi->small_table[abi->small_table_map[state - abi->n_large_states]];
+        uint16_t n_groups = *data++;
+        while (n_groups--) {
+            uint16_t value = *data++;
+            uint16_t n = *data++;
+            while (n--) note_accessing(self, *data++, value);
+        }
+    }
+}
+
+/* Terminals that open a frame: those spelled with an opening bracket at their end, like `(`, `[`, `{`, `${`, `#[`. */
+static void find_openers(Tables *self) {
+    for (uint32_t symbol = 1; symbol < self->abi->n_tokens; symbol++) {
+        const char *name = self->abi->symbol_names[symbol];
+        size_t length = name ? strlen(name) : 0;
+        if (length == 0 || length > 3 || self->n_open == 64) continue;
+        if (strchr("([{", name[length - 1])) self->open[self->n_open++] = (uint16_t)symbol;
+    }
+}
+
+bool tables_init(Tables *self, const AbiLanguage *abi) {
+    memset(self, 0, sizeof *self);
+    self->abi = abi;
+    self->rows = calloc(abi->n_states, sizeof *self->rows);
+    self->accessing = calloc(abi->n_states, sizeof *self->accessing);
+    self->banned_keyword = calloc(abi->n_symbols, 1);
+    self->closed_inside = calloc(abi->n_symbols, 1);
+    if (!self->rows || !self->accessing || !self->banned_keyword || !self->closed_inside) return false;
+    find_accessing(self);
+    find_openers(self);
+    return true;
+}
+
+void tables_free(Tables *self) {
+    if (self->rows)
+        for (uint32_t state = self->abi->n_large_states; state < self->abi->n_states; state++) free(self->rows[state]);
+    free(self->rows);
+    free(self->accessing);
+    free(self->banned_keyword);
+    free(self->closed_inside);
+    free(self->forbidden);
+    memset(self, 0, sizeof *self);
+}
+
+const uint16_t *tables_fill_row(Tables *self, uint16_t state) {
+    const AbiLanguage *abi = self->abi;
+    if (state < abi->n_large_states) {
+        /* Large states are stored as whole rows already; the cast only drops const for the shared array type. */
+        self->rows[state] = (uint16_t *)(abi->large_table + (size_t)state * abi->n_symbols);
+        return self->rows[state];
+    }
+    uint16_t *row = calloc(abi->n_symbols, sizeof *row);
+    if (!row) abort();
+    const uint16_t *data = &abi->small_table[abi->small_table_map[state - abi->n_large_states]];
+    uint16_t n_groups = *data++;
+    while (n_groups--) {
+        uint16_t value = *data++;
+        uint16_t n = *data++;
+        while (n--) row[*data++] = value;
+    }
+    self->rows[state] = row;
+    return row;
+}
+
+bool tables_is_reserved(const Tables *self, uint16_t state, uint16_t symbol) {
+    if (self->abi->version < ABI_RESERVED_WORDS) return false;
+    uint16_t set = tables_lex_mode(self, state).reserved_set;
+    if (set == 0) return false;
+    const uint16_t *words = self->abi->reserved_words + (size_t)set * self->abi->reserved_set_size;
+    for (uint16_t i = 0; i < self->abi->reserved_set_size && words[i]; i++)
+        if (words[i] == symbol) return true;
+    return false;
+}
+
+uint16_t tables_next_state(Tables *self, uint16_t state, uint16_t symbol) {
+    uint16_t value = tables_row(self, state)[symbol];
+    if (symbol >= self->abi->n_tokens) return value;
+    const AbiActionEntry *entry = &self->abi->actions[value];
+    if (entry->head.count == 0) return 0;
+    const AbiAction *last = &entry[entry->head.count].action;
+    if (last->type != ABI_SHIFT) return 0;
+    return last->shift.extra ? state : last->shift.state;
+}
+
+bool tables_opens(const Tables *self, uint16_t symbol) {
+    for (uint16_t i = 0; i < self->n_open; i++)
+        if (self->open[i] == symbol) return true;
+    return false;
+}

@@ -1,0 +1,67 @@
+/* LR and lexing tables of one grammar, decompressed row by row, with the overlay's marks.
+ *
+ * Shared by everything that runs the grammar; only rows are filled in lazily, under the simulator's lock.
+ */
+#ifndef TREEGRAFT_TABLES_H
+#define TREEGRAFT_TABLES_H
+
+#include "abi.h"
+
+typedef struct {
+    uint16_t after; /* accessing symbol of the state on top */
+    uint16_t token; /* terminal that must not be shifted there */
+} ForbiddenShift;
+
+/* Layout languages (Python): what a line break before a token demands of the token before it. */
+typedef struct {
+    bool enabled;
+    bool columns;            /* compare columns with the scanner's indentation stack */
+    uint16_t newline, indent, dedent;
+    uint16_t symbols[64];    /* tokens after which a new logical line may begin */
+    uint16_t n_symbols;
+} LayoutRule;
+
+typedef struct {
+    const AbiLanguage *abi;
+    uint16_t **rows;         /* per state: symbol -> table value; NULL until first used */
+    uint16_t *accessing;     /* per state: the symbol on top of the stack in that state */
+    uint8_t *banned_keyword; /* per symbol: overlay says this keyword is an ordinary word */
+    uint8_t *closed_inside;  /* per symbol: after this symbol the next token must follow without a line break */
+    ForbiddenShift *forbidden;
+    uint32_t n_forbidden;
+    LayoutRule layout;
+    uint16_t n_open;         /* bracket terminals that open a frame */
+    uint16_t open[64];
+} Tables;
+
+/* Returns false when memory ran out. `abi` is borrowed and must outlive the tables. */
+bool tables_init(Tables *self, const AbiLanguage *abi);
+void tables_free(Tables *self);
+
+const uint16_t *tables_fill_row(Tables *self, uint16_t state);
+
+static inline const uint16_t *tables_row(Tables *self, uint16_t state) {
+    const uint16_t *row = self->rows[state];
+    return row ? row : tables_fill_row(self, state);
+}
+
+static inline const AbiActionEntry *tables_actions(Tables *self, uint16_t state, uint16_t symbol) {
+    return &self->abi->actions[tables_row(self, state)[symbol]];
+}
+
+static inline AbiLexMode tables_lex_mode(const Tables *self, uint16_t state) {
+    if (self->abi->version < ABI_RESERVED_WORDS) {
+        AbiLexModeOld old = ((const AbiLexModeOld *)self->abi->lex_modes)[state];
+        return (AbiLexMode){old.lex_state, old.external_lex_state, 0};
+    }
+    return ((const AbiLexMode *)self->abi->lex_modes)[state];
+}
+
+bool tables_is_reserved(const Tables *self, uint16_t state, uint16_t symbol);
+
+/* State after `symbol` in `state` as tree-sitter computes it; 0 if there is none. */
+uint16_t tables_next_state(Tables *self, uint16_t state, uint16_t symbol);
+
+bool tables_opens(const Tables *self, uint16_t symbol);
+
+#endif

@@ -1,0 +1,173 @@
+#include "witness.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Lexes of the last resort, the search over characters the lexer consumes. */
+enum { MAX_SEARCH = 600, MAX_QUEUE = 256, MAX_PATH = 8 };
+
+typedef struct {
+    Simulator *simulator;
+    Text text;          /* without probe */
+    VersionSet pending;
+} Search;
+
+/* Whether the text followed by `probe` has a token that reaches beyond the text. */
+static bool holds(Search *self, const uint8_t *probe, uint32_t length) {
+    Text text = self->text;
+    if (length > WITNESS_ROOM) return false;
+    memcpy((uint8_t *)text.bytes + text.length, probe, length);
+    uint32_t mark = text.length + 1;
+    text.length += length;
+    Simulator *simulator = self->simulator;
+    simulator_begin(simulator, simulator->run.arena, RUN_WITNESS, text, mark);
+    for (uint32_t i = 0; i < self->pending.n; i++) run_add(&simulator->run, self->pending.at[i]);
+    simulator->lexer.furthest = 0;
+    return simulator_go(simulator) && simulator->run.witness;
+}
+
+static bool is_word(uint8_t c) {
+    return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80;
+}
+
+/* The text may end with the beginning of a literal, and the rest of it is what is missing. */
+static bool by_overlap(Search *self) {
+    const Probes *probes = &self->simulator->probes;
+    uint32_t longest = probes->max_literal < self->text.length ? probes->max_literal : self->text.length;
+    for (uint32_t k = 1; k <= longest; k++) {
+        const uint8_t *end = self->text.bytes + self->text.length - k;
+        /* The middle of a word begins no literal. */
+        if (is_word(*end) && self->text.length > k && is_word(end[-1])) continue;
+        uint32_t from, to;
+        probes_range(probes, end, k, &from, &to);
+        for (uint32_t i = from; i < to; i++) {
+            Piece literal = probes->literals[i];
+            if (literal.length > k && holds(self, literal.bytes + k, literal.length - k)) return true;
+        }
+    }
+    return false;
+}
+
+static bool by_suffix(Search *self) {
+    Probes *probes = &self->simulator->probes;
+    for (uint32_t i = 0; i < probes->n_suffixes; i++) {
+        if (!holds(self, probes->suffixes[i].bytes, probes->suffixes[i].length)) continue;
+        probes_prefer(probes, i);
+        return true;
+    }
+    return false;
+}
+
+/* Blanks at the end: any literal may come next, also on the last line's indentation. */
+static bool by_literal(Search *self) {
+    const Probes *probes = &self->simulator->probes;
+    for (uint32_t i = 0; i < probes->n_literals; i++)
+        if (holds(self, probes->literals[i].bytes, probes->literals[i].length)) return true;
+    return false;
+}
+
+/* Scanners remember what must come: heredoc words, names of open tags, delimiters of raw strings. */
+static bool by_scanner_words(Search *self) {
+    const Arena *arena = self->simulator->run.arena;
+    static const char *const frames[][2] = {{"", ""}, {"\n", "\n"}, {"", ">"}, {")", "\""}, {"</", ">"}, {"\n)", "\""}};
+    for (uint32_t i = 0; i < self->pending.n; i++) {
+        const Scan *scan = &arena->scans[self->pending.at[i].scan];
+        const char *bytes = arena->scan_bytes + scan->start;
+        uint8_t word[128];
+        for (uint32_t at = 0; at < scan->length;) {
+            uint32_t n = 0;
+            /* Wide characters are serialised with zeros between them. */
+            for (; at < scan->length && n < 100; at++) {
+                uint8_t c = (uint8_t)bytes[at];
+                if (c > ' ' && c < 0x7F) word[n++] = c;
+                else if (c || (at + 1 < scan->length && n == 0)) break;
+            }
+            at++;
+            if (n == 0) continue;
+            for (size_t j = 0; j < sizeof frames / sizeof *frames; j++) {
+                uint8_t probe[128];
+                uint32_t before = (uint32_t)strlen(frames[j][0]), after = (uint32_t)strlen(frames[j][1]);
+                memcpy(probe, frames[j][0], before);
+                memcpy(probe + before, word, n);
+                memcpy(probe + before + n, frames[j][1], after);
+                if (holds(self, probe, before + n + after)) return true;
+                /* The text may already hold the beginning of the word. */
+                for (uint32_t k = 1; k < n; k++)
+                    if (k <= self->text.length && !memcmp(self->text.bytes + self->text.length - k, word, k) &&
+                        holds(self, probe + before + k, n + after - k))
+                        return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Breadth-first over characters that the lexer consumes after the text. */
+static bool by_search(Search *self) {
+    uint8_t paths[MAX_QUEUE][MAX_PATH];
+    uint8_t lengths[MAX_QUEUE];
+    uint32_t n = 1, at = 0, n_tried = 0;
+    lengths[0] = 0;
+    while (at < n) {
+        uint8_t *path = paths[at];
+        uint32_t length = lengths[at++];
+        for (uint8_t c = ' '; c < 0x7F; c++) {
+            if (++n_tried > MAX_SEARCH) return false;
+            path[length] = c;
+            if (holds(self, path, length + 1)) return true;
+            bool is_live = self->simulator->lexer.furthest == self->text.length + length + 1;
+            if (!is_live || n == MAX_QUEUE || length + 2 > MAX_PATH) continue;
+            memcpy(paths[n], path, length + 1);
+            lengths[n++] = (uint8_t)(length + 1);
+        }
+    }
+    return false;
+}
+
+static bool search(Search *self) {
+    uint32_t length = self->text.length;
+    uint8_t last = length ? self->text.bytes[length - 1] : ' ';
+    bool is_blank = last == ' ' || last == '\n' || last == '\t' || last == '\r' || last == '\f';
+    if (by_suffix(self)) return true;
+    if (by_overlap(self)) return true;
+    if (is_blank && by_literal(self)) return true;
+    if (by_scanner_words(self)) return true;
+    return !is_word(last) && !is_blank && by_search(self);
+}
+
+/* The text ends inside a character: any character that begins with these bytes may be meant. */
+static bool search_partial(Search *self, uint32_t n_partial) {
+    uint8_t *at = (uint8_t *)self->text.bytes + self->text.length - n_partial;
+    uint8_t partial[3] = {0};
+    memcpy(partial, at, n_partial);
+    uint32_t length = partial[0] < 0xE0 ? 2 : partial[0] < 0xF0 ? 3 : 4;
+    self->text.length += length - n_partial;
+    bool found = false;
+    for (uint32_t i = 0; i < 64 && !found; i++) {
+        /* Letters are most frequent in the middle of a block. */
+        uint8_t varied = (uint8_t)(0x80 | ((i * 5 + 32) & 0x3F));
+        memcpy(at, partial, n_partial);
+        at[n_partial] = varied;
+        for (uint32_t k = n_partial + 1; k < length; k++) at[k] = 0x81;
+        if (utf8_partial(at, 2) == 0 && length > 2) continue;
+        self->text.length -= 1;
+        /* A token that reaches the end of the character is witness enough, so the mark is one byte before. */
+        uint8_t final = at[length - 1];
+        found = holds(self, &final, 1);
+        self->text.length += 1;
+        if (!found && i % 16 == 0) found = by_suffix(self);
+    }
+    return found;
+}
+
+bool witness_search(Simulator *simulator, Text text) {
+    Search self = {.simulator = simulator, .text = text, .pending = simulator->run.pending};
+    simulator->counters.n_searches++;
+    uint32_t n_partial = utf8_partial(text.bytes, text.length);
+    uint8_t saved[4];
+    memcpy(saved, text.bytes + text.length - n_partial, n_partial);
+    bool found = n_partial ? search_partial(&self, n_partial) : search(&self);
+    memcpy((uint8_t *)text.bytes + text.length - n_partial, saved, n_partial);
+    simulator->run.pending = self.pending;
+    return found;
+}
