@@ -57,7 +57,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How draws are ordered: by probability at temperature 0, else by Gumbel noise from `rng` on logits / temperature."""
+    """How draws are ordered: by probability at 0, else by Gumbel noise from `rng` on logits / temperature."""
 
     temperature: float
     rng: np.random.Generator
