@@ -233,12 +233,14 @@ def _first_error(path: Path) -> dict[str, Any] | None:
     except BadInput as error:
         return {"file": str(path), "line": 1, "column": 1, "message": str(error), "found": "", "expected": []}
     grammar = grammar_for(language)
-    parsed = grammar.parse(text)
-    if parsed.first_error is None and parsed.state.complete():
+    parsed = grammar.check(text)
+    if parsed.first_error is None:
         return None
-    offset = len(text.rstrip()) if parsed.first_error is None else parsed.first_error
-    expected = grammar.parse(text[:offset]).state.expected()
-    found = "end of file" if offset >= len(text.rstrip()) else repr(_word_at(text, offset))
+    offset = parsed.first_error if parsed.error_token is None else parsed.error_token
+    at_end = offset >= len(text.rstrip())
+    offset = min(offset, len(text.rstrip()))
+    expected = sorted(grammar.parse(text[:offset]).state.expected(), key=lambda name: (not name[0].isalpha(), name))
+    found = "end of file" if at_end else repr(_word_at(text, offset))
     message = f"unexpected {found}"
     if expected:
         message += f", expected {_listed(expected)}"
