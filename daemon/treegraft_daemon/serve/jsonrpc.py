@@ -120,9 +120,12 @@ class Frames:
         return True
 
 
-def frame(message: dict[str, Any]) -> bytes:
-    """One message as bytes. ASCII only, so that half a surrogate pair in a client's words cannot fail."""
-    body = json.dumps(message, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+def frame(message: Any, default: Callable[[Any], Any] | None = None) -> bytes:
+    """One message as bytes; `default` is as in `json.dumps`.
+
+    ASCII only, so that half a surrogate pair in a client's words cannot fail.
+    """
+    body = json.dumps(message, ensure_ascii=True, separators=(",", ":"), default=default).encode("ascii")
     return b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
@@ -135,7 +138,7 @@ def read_message(body: bytes) -> Call | Notice | Answer | Refused:
         return Refused(None, PARSE_ERROR, "the message is not JSON in UTF-8")
     if not isinstance(message, dict):
         return Refused(None, INVALID_REQUEST, "the message is not one JSON object")
-    id = _id(message.get("id"))
+    id = id_of(message.get("id"))
     if message.get("jsonrpc") != "2.0":
         return Refused(id, INVALID_REQUEST, 'the message does not say "jsonrpc": "2.0"')
     if "method" in message:
@@ -150,7 +153,8 @@ def read_message(body: bytes) -> Call | Notice | Answer | Refused:
     return Refused(id, INVALID_REQUEST, "the message has no method")
 
 
-def _id(value: Any) -> Id | None:
+def id_of(value: Any) -> Id | None:
+    """`value` as an id, or None when it is none."""
     return value if isinstance(value, (str, int)) and not isinstance(value, bool) else None
 
 

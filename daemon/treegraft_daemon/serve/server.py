@@ -1,7 +1,857 @@
-"""The only file that knows LSP: ours in, ours out, nothing escapes."""
+"""The only file that knows LSP: ours in, ours out, nothing escapes.
+
+`Conversation` is JSON-RPC on pygls' protocol class with its traps removed: every request gets exactly one reply, with
+the right error code, and no message, however wrong, ends the server. `Server` is what one client can ask for; there is
+one per connection. `run` is the process.
+
+Nothing here waits for the model: requests that need it become tasks, and the text they read was frozen before.
+"""
 
 from __future__ import annotations
 
-from treegraft_daemon.serve.transports import Transport
+import asyncio
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
-__all__ = ["Transport"]
+from cattrs import transform_error
+from lsprotocol import types
+from pygls.capabilities import ServerCapabilitiesBuilder
+from pygls.exceptions import JsonRpcException
+from pygls.lsp.server import LanguageServer
+from pygls.protocol import LanguageServerProtocol, default_converter
+
+from treegraft_daemon.config import Settings
+from treegraft_daemon.errors import TreegraftError
+from treegraft_daemon.serve import context, jsonrpc
+from treegraft_daemon.serve.documents import Document, Documents, Snapshot
+from treegraft_daemon.serve.jsonrpc import Answer, Call, Failure, Frames, Id, Notice, Refused, Reply
+from treegraft_daemon.serve.link import Connect, Link
+from treegraft_daemon.serve.positions import Encoding, n_units, to_utf8
+from treegraft_daemon.serve.suggestions import Memory, Offer, Place, pause_s, place_of
+from treegraft_daemon.serve.transports import (
+    PipeWire,
+    Transport,
+    Wire,
+    connect_out,
+    guard_stdio,
+    is_alive,
+    listen,
+    process_ended,
+)
+from treegraft_daemon.telemetry import Counters, set_up_logging
+
+__all__ = ["Server", "Transport", "run"]
+
+logger = logging.getLogger(__name__)
+
+SECTION = "treegraft"
+ACCEPT = "treegraft.accept"
+STATUS = "treegraft/status"
+
+# Beyond the request's own deadline: the way there and back, or the start of the engine, before we answer with nothing.
+PATIENCE_S = 1.0
+START_PATIENCE_S = 20.0
+EXIT_GRACE_S = 5.0
+
+# Settings of the editors' side that arrive in our section.
+EDITORS_OWN = frozenset({"trace", "path", "interpreter", "importStrategy", "editorInfo", "editorPluginInfo"})
+
+_WORD_BEFORE = re.compile(r"\w+\Z")
+
+Render = Callable[[list[Offer]], Any]
+
+
+def run(settings: Settings, transport: Transport, pinned: frozenset[str] = frozenset()) -> int:
+    """Serve over `transport` until the client, a signal or a lost parent ends it; the exit code.
+
+    pinned: names of settings that the command line gave, which no editor setting overrides. Raises TreegraftError when
+    the transport cannot be had.
+    """
+    set_up_logging(settings.log_level, settings.log_file)
+    logging.getLogger("pygls").setLevel(logging.WARNING)  # below it, pygls logs every message, and so source code
+    if transport.kind == "stdio":
+        wire_in, wire_out = guard_stdio()
+        return asyncio.run(_serve_one(settings, pinned, transport, lambda: _stdio(wire_in, wire_out)))
+    if transport.kind in ("socket", "pipe"):
+        return asyncio.run(_serve_one(settings, pinned, transport, lambda: connect_out(transport)))
+    return asyncio.run(_serve_many(settings, pinned, transport))
+
+
+async def _stdio(wire_in: int, wire_out: int) -> Wire:
+    return PipeWire(wire_in, wire_out)
+
+
+async def _serve_one(
+    settings: Settings, pinned: frozenset[str], transport: Transport, reach: Callable[[], Coroutine[Any, Any, Wire]]
+) -> int:
+    """One client, whose process we do not outlive."""
+    server = Server(settings, pinned=pinned, watches_client=True)
+    wire = await reach()
+    if transport.client_process_id is not None:
+        server.watch(transport.client_process_id)
+    return await server.converse(wire, when_ended=_exit_soon)
+
+
+async def _serve_many(settings: Settings, pinned: frozenset[str], transport: Transport) -> int:
+    """Any number of clients, each with a server object of its own; ends with a signal."""
+
+    async def meet(wire: Wire) -> int:
+        return await Server(settings, pinned=pinned).converse(wire)
+
+    serving = asyncio.ensure_future(listen(transport, meet))
+    waiting: set[asyncio.Future[None]] = {serving}
+    if transport.client_process_id is not None:
+        waiting.add(asyncio.ensure_future(process_ended(transport.client_process_id)))
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    if serving.done():
+        serving.result()
+        return 0
+    _exit_soon(1)
+    serving.cancel()
+    return 1
+
+
+def _exit_soon(code: int) -> None:
+    """Whatever still runs when the conversation is over, be it a thread in a system call, the process ends."""
+    timer = threading.Timer(EXIT_GRACE_S, os._exit, [code])
+    timer.daemon = True
+    timer.start()
+
+
+class Conversation(LanguageServerProtocol):
+    """Messages in, handlers called, one reply per request; the stages of an LSP conversation."""
+
+    _server: Server
+
+    def __init__(self, server: Server, converter: Any) -> None:
+        super().__init__(server, converter)
+        self.wire: Wire | None = None
+        self.stage = "new"  # then "running", after shutdown "down"
+        self.running: dict[Id, Reply] = {}
+
+    # --- in ---
+
+    def receive(self, body: bytes) -> None:
+        """Handle one message; never raises."""
+        message = jsonrpc.read_message(body)
+        if isinstance(message, Call):
+            self._call(message)
+        elif isinstance(message, Notice):
+            self._notice(message)
+        elif isinstance(message, Answer):
+            self._answered(message)
+        else:
+            self._refuse(message)
+
+    def _call(self, call: Call) -> None:
+        reply = Reply(call.id, self._send_data, self._forget)
+        try:
+            if call.method == types.INITIALIZE and self.stage != "new":
+                raise Failure(jsonrpc.INVALID_REQUEST, "initialize was answered before")
+            if call.method != types.INITIALIZE and self.stage == "new":
+                raise Failure(jsonrpc.NOT_INITIALIZED, "the first request must be initialize")
+            if self.stage == "down":
+                raise Failure(jsonrpc.INVALID_REQUEST, "the server was shut down")
+            handler = self._server.requests.get(call.method)
+            if handler is None:
+                raise Failure(jsonrpc.METHOD_NOT_FOUND, f"no such method: {call.method[:80]}")
+            params = self._params(call.method, call.params, id=call.id)
+            self.running[call.id] = reply
+            handler(params, reply)
+        except Exception as problem:
+            reply.fail(problem)
+
+    def _notice(self, notice: Notice) -> None:
+        try:
+            if notice.method == types.EXIT:
+                self._server.finish(0 if self.stage == "down" else 1)
+            elif notice.method == types.CANCEL_REQUEST:
+                self._cancel(notice.params)
+            elif self.stage == "running" and (handler := self._server.notices.get(notice.method)) is not None:
+                handler(self._params(notice.method, notice.params))
+        except Failure as problem:
+            # Nothing of it was applied, and there is nobody to tell but the log.
+            logger.warning("%s is ignored: %s", notice.method[:80], problem)
+        except Exception as problem:
+            logger.error("%s failed: %s", notice.method[:80], type(problem).__name__, exc_info=problem)
+
+    def _cancel(self, params: Any) -> None:
+        id = jsonrpc.id_of(params.get("id")) if isinstance(params, dict) else None
+        reply = self.running.get(id) if id is not None else None
+        if reply is not None:
+            self._server.counters.add("requests_cancelled")
+            reply.cancel()
+
+    def _answered(self, answer: Answer) -> None:
+        """The client answered a request of ours, which may have been given up meanwhile."""
+        self._result_types.pop(answer.id, None)
+        future = self._request_futures.pop(answer.id, None)
+        if future is None or future.done():
+            return
+        if answer.error is None:
+            future.set_result(answer.result)
+        else:
+            text = answer.error.get("message") if isinstance(answer.error, dict) else None
+            future.set_exception(JsonRpcException(str(text)[:200]))
+
+    def _refuse(self, refused: Refused) -> None:
+        self._send_data({"jsonrpc": "2.0", "id": refused.id, "error": {"code": refused.code, "message": refused.text}})
+
+    def _params(self, method: str, params: Any, **id: Id) -> Any:
+        """Params as lsprotocol's type; as they came for methods it does not know. Raises Failure."""
+        kind = self.get_message_type(method)
+        if kind is None:
+            return params
+        message = {"jsonrpc": "2.0", "method": method, **id}
+        if params is not None:
+            message["params"] = _mended(method, params)
+        try:
+            return self._converter.structure(message, kind).params
+        except Exception as problem:  # cattrs raises groups, and plain errors for some hooks
+            where = transform_error(problem, path="$")[0] if isinstance(problem, ExceptionGroup) else "wrong shape"
+            raise Failure(jsonrpc.INVALID_PARAMS, f"wrong params of {method}: {where[:200]}") from None
+
+    # --- out ---
+
+    def _send_data(self, data: Any) -> None:
+        if self.wire is not None:
+            self.wire.write(jsonrpc.frame(data, default=self._serialize_message))
+
+    def _forget(self, reply: Reply) -> None:
+        if self.running.get(reply.id) is reply:
+            del self.running[reply.id]
+
+
+def _mended(method: str, params: Any) -> Any:
+    """Params without the faults that known clients have: a client that cannot start is of no use to anybody."""
+    if method != types.INITIALIZE or not isinstance(params, dict):
+        return params
+    folders = params.get("workspaceFolders")
+    wanted = {"processId", "clientInfo", "locale", "initializationOptions", "capabilities", "trace"}
+    mended = {key: value for key, value in params.items() if key in wanted}
+    if isinstance(folders, list):
+        mended["workspaceFolders"] = [
+            {"name": folder.get("uri", ""), **folder} if isinstance(folder, dict) else folder for folder in folders
+        ]
+    mended.setdefault("processId", None)
+    if isinstance(params.get("capabilities"), dict):
+        mended["capabilities"] = _used_capabilities(params["capabilities"])
+    return mended
+
+
+def _used_capabilities(given: dict[str, Any]) -> dict[str, Any]:
+    """Only what we look at: values from a newer specification elsewhere must not make initialize fail."""
+    used = {
+        "general": ("positionEncodings",),
+        "textDocument": ("inlineCompletion", "completion"),
+        "workspace": ("configuration", "didChangeConfiguration", "executeCommand"),
+    }
+    return {
+        group: {name: given[group][name] for name in names if name in given[group] and name != "completion"}
+        for group, names in used.items()
+        if isinstance(given.get(group), dict)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One request for suggestions that the memory could not fulfil."""
+
+    place: Place
+    snapshot: Snapshot
+    document_text: bytes  # what the document held; `snapshot` may hold a popup's selected item on top of it
+    pause_s: float
+    render: Render
+    key: tuple[str, str]
+
+
+class Server(LanguageServer):
+    """One client: its documents, its settings, what it is shown and told."""
+
+    protocol: Conversation
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        connect: Connect | None = None,
+        pinned: frozenset[str] = frozenset(),
+        watches_client: bool = False,
+    ) -> None:
+        super().__init__("treegraft", _version(), protocol_cls=Conversation, converter_factory=default_converter)
+        self.settings = settings
+        self.documents = Documents()
+        self.memory = Memory()
+        self.counters = Counters()
+        self.encoding: Encoding = "utf-16"
+        self.status: tuple[str, str, bool] = ("Normal", "", False)
+        self._base_settings = settings
+        self._options: dict[str, Any] = {}
+        self._pinned = pinned
+        self._told: set[str] = set()
+        self._connect = connect
+        self._link = Link(settings, connect)
+        self._watches_client = watches_client
+        self._watched: set[int] = set()
+        self._completes_popup = False
+        self._speaks_status = True
+        self._runs_commands = False
+        self._elders: dict[tuple[str, str], Reply] = {}
+        self._asking: dict[tuple[str, str], asyncio.Task[list[Offer]]] = {}
+        self._asked_at: dict[str, float] = {}
+        self._n_offered = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._ended: asyncio.Future[int] | None = None
+        self._exit_code: int | None = None
+        self.requests: dict[str, Callable[[Any, Reply], None]] = {
+            types.INITIALIZE: self._initialize,
+            types.SHUTDOWN: self._shut_down,
+            types.TEXT_DOCUMENT_INLINE_COMPLETION: self._inline_completion,
+            types.TEXT_DOCUMENT_COMPLETION: self._completion,
+            types.WORKSPACE_EXECUTE_COMMAND: self._execute_command,
+            STATUS: lambda params, reply: reply.later(self._report(params)),
+            # The Copilot dialect: there is nobody to sign in to.
+            "signIn": lambda params, reply: reply.result({"status": "AlreadySignedIn", "user": "local"}),
+            "checkStatus": lambda params, reply: reply.result({"status": "OK", "user": "local"}),
+        }
+        self.notices: dict[str, Callable[[Any], None]] = {
+            types.INITIALIZED: self._initialized,
+            types.TEXT_DOCUMENT_DID_OPEN: self._did_open,
+            types.TEXT_DOCUMENT_DID_CHANGE: self._did_change,
+            types.TEXT_DOCUMENT_DID_CLOSE: self._did_close,
+            types.WORKSPACE_DID_CHANGE_CONFIGURATION: self._did_change_configuration,
+            "textDocument/didShowCompletion": lambda params: self.counters.add("suggestions_shown"),
+            "textDocument/didPartiallyAcceptCompletion": lambda params: self.counters.add(
+                "suggestions_partly_accepted"
+            ),
+            "textDocument/didFocus": self._did_focus,
+        }
+
+    # --- the conversation ---
+
+    async def converse(self, wire: Wire, when_ended: Callable[[int], None] = lambda code: None) -> int:
+        """Serve this client until it leaves or dies; 0 after shutdown and exit, else 1."""
+        self.protocol.wire = wire
+        self._ended = asyncio.get_running_loop().create_future()
+        if self._exit_code is not None:
+            self._ended.set_result(self._exit_code)
+        reading = asyncio.ensure_future(self._read(wire))
+        try:
+            waiting: set[asyncio.Future[Any]] = {reading, self._ended}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.finish(0 if self.protocol.stage == "down" else 1)  # unless exit said so before: the client hung up
+            code = self._exit_code or 0
+            when_ended(code)
+            reading.cancel()
+            await self._let_go(wire)
+        return code
+
+    async def _read(self, wire: Wire) -> None:
+        frames = Frames()
+        while data := await wire.read():
+            for body in frames.feed(data):
+                self.protocol.receive(body)
+                # One message at a time: what this one started takes its look at the world before the next is handled.
+                await asyncio.sleep(0)
+                if self._exit_code is not None:
+                    return
+
+    async def _let_go(self, wire: Wire) -> None:
+        for reply in list(self.protocol.running.values()):
+            reply.cancel()
+        for task in [*self._tasks, *self._asking.values()]:
+            task.cancel()
+        await self._link.close()
+        await wire.close()
+        self.protocol.wire = None
+
+    def finish(self, code: int) -> None:
+        """End the conversation; the first code given counts."""
+        if self._exit_code is None:
+            self._exit_code = code
+            if self._ended is not None and not self._ended.done():
+                self._ended.set_result(code)
+
+    def watch(self, pid: int) -> None:
+        """End with code 1 when process `pid` does."""
+        if pid not in self._watched:
+            self._watched.add(pid)
+            self._in_background(self._end_with(pid))
+
+    async def _end_with(self, pid: int) -> None:
+        await process_ended(pid)
+        logger.warning("process %d, which we serve, has ended", pid)
+        self.finish(1)
+
+    def _in_background(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def report_server_error(self, error: Exception, source: Any) -> None:
+        """To the log only: telling the client what failed while talking to it has no end."""
+        logger.error("%s: %s", getattr(source, "__name__", source), type(error).__name__)
+
+    # --- life ---
+
+    def _initialize(self, params: types.InitializeParams, reply: Reply) -> None:
+        client = params.capabilities
+        encoding = ServerCapabilitiesBuilder.choose_position_encoding(client)
+        self.encoding = {"utf-8": "utf-8", "utf-32": "utf-32"}.get(str(getattr(encoding, "value", encoding)), "utf-16")  # type: ignore[assignment]
+        inline = client.text_document is not None and client.text_document.inline_completion is not None
+        self._completes_popup = not inline
+        self._runs_commands = client.workspace is not None and client.workspace.execute_command is not None
+        # lsp-mode pops up a warning for every notification that it does not know.
+        self._speaks_status = params.client_info is None or params.client_info.name != "emacs"
+        self.protocol.client_capabilities = client
+        self._take_options(params.initialization_options)
+        features = {
+            types.TEXT_DOCUMENT_DID_OPEN,
+            types.TEXT_DOCUMENT_DID_CHANGE,
+            types.TEXT_DOCUMENT_DID_CLOSE,
+            types.TEXT_DOCUMENT_INLINE_COMPLETION,
+        }
+        if self._completes_popup:
+            features.add(types.TEXT_DOCUMENT_COMPLETION)
+        builder = ServerCapabilitiesBuilder(
+            client,
+            features,
+            {
+                types.TEXT_DOCUMENT_INLINE_COMPLETION: types.InlineCompletionOptions(),
+                types.TEXT_DOCUMENT_COMPLETION: types.CompletionOptions(trigger_characters=[".", "("]),
+            },
+            [ACCEPT],
+            types.TextDocumentSyncKind.Incremental,
+            None,
+            encoding,
+        )
+        capabilities = builder.build()  # type: ignore[no-untyped-call]
+        self.protocol.stage = "running"
+        reply.result(types.InitializeResult(capabilities, types.ServerInfo(self.name, self.version)))
+        pid = params.process_id
+        # A process that cannot be seen lives in another container; that it is not there means nothing.
+        if self._watches_client and isinstance(pid, int) and is_alive(pid):
+            self.watch(pid)
+
+    def _initialized(self, params: Any) -> None:
+        self._in_background(self._settle())
+
+    async def _settle(self) -> None:
+        """After the greeting: ask for the settings, load what the first request needs, start the engine."""
+        await self._pull_settings()
+        workspace = self.protocol.client_capabilities.workspace
+        notified = workspace.did_change_configuration if workspace is not None else None
+        if notified is not None and notified.dynamic_registration:
+            method = types.WORKSPACE_DID_CHANGE_CONFIGURATION
+            registration = types.Registration(id=method, method=method, register_options={"section": SECTION})
+            self._in_background(
+                self._request_quietly(types.CLIENT_REGISTER_CAPABILITY, types.RegistrationParams([registration]))
+            )
+        if self.settings.enabled:
+            await self._reach_engine()
+
+    async def _reach_engine(self) -> None:
+        try:
+            await self._link.engine()
+        except TreegraftError as problem:
+            self._tell_trouble(problem)
+
+    def _shut_down(self, params: Any, reply: Reply) -> None:
+        for other in list(self.protocol.running.values()):
+            if other is not reply:
+                other.cancel()
+        self.protocol.stage = "down"
+        reply.result(None)
+
+    # --- documents ---
+
+    def _did_open(self, params: types.DidOpenTextDocumentParams) -> None:
+        item = params.text_document
+        self.documents.open(item.uri, str(item.language_id), item.version, item.text)
+        self.memory.forget(item.uri)
+
+    def _did_change(self, params: types.DidChangeTextDocumentParams) -> None:
+        document = self.documents.use(params.text_document.uri)
+        if document is None:
+            raise Failure(jsonrpc.INVALID_PARAMS, "the document is not open")
+        for change in params.content_changes:
+            if isinstance(change, types.TextDocumentContentChangePartial):
+                start, end = change.range.start, change.range.end
+                document.replace_range(
+                    (start.line, start.character), (end.line, end.character), change.text, self.encoding
+                )
+            else:
+                document.replace_all(change.text)
+        document.set_version(params.text_document.version)
+
+    def _did_close(self, params: types.DidCloseTextDocumentParams) -> None:
+        uri = params.text_document.uri
+        self.documents.close(uri)
+        self.memory.forget(uri)
+        self._asked_at.pop(uri, None)
+        for key in [key for key in self._elders if key[0] == uri]:
+            self._supersede(key)
+
+    def _did_focus(self, params: Any) -> None:
+        document = params.get("textDocument") if isinstance(params, dict) else None
+        uri = document.get("uri") if isinstance(document, dict) else None
+        if isinstance(uri, str):
+            self.documents.use(uri)
+
+    # --- suggestions ---
+
+    def _inline_completion(self, params: types.InlineCompletionParams, reply: Reply) -> None:
+        position, selected = params.position, params.context.selected_completion_info
+        invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
+        if selected is None:
+            here = types.Range(position, position)  # the client's own position: it knows best where it is
+
+            def render(offers: list[Offer]) -> types.InlineCompletionList:
+                return self._inline_list(offers, "", here)
+        else:
+            chosen = selected
+
+            def render(offers: list[Offer]) -> types.InlineCompletionList:
+                return self._inline_list(offers, chosen.text, chosen.range)
+
+        self._suggest(params.text_document.uri, position, reply, render, "inline", invoked, selected)
+
+    def _completion(self, params: types.CompletionParams, reply: Reply) -> None:
+        document = self.documents.get(params.text_document.uri)
+        if document is None or not self._completes_popup:
+            reply.result(types.CompletionList(is_incomplete=False, items=[]))
+            return
+        word, start = self._word_before(document, params.position)
+        here = types.Range(start, params.position)
+
+        def render(offers: list[Offer]) -> types.CompletionList:
+            return types.CompletionList(True, [_popup_item(word, offer, here) for offer in offers[:1]])
+
+        self._suggest(document.uri, params.position, reply, render, "popup", False, None)
+
+    def _suggest(
+        self,
+        uri: str,
+        position: types.Position,
+        reply: Reply,
+        render: Render,
+        channel: str,
+        invoked: bool,
+        selected: types.SelectedCompletionInfo | None,
+    ) -> None:
+        """Answer from memory, or have the engine asked; the elder request of the same document is over."""
+        key = (uri, channel)
+        self._supersede(key)
+        self.counters.add("requests")
+        document = self.documents.use(uri)
+        why_not = "the document is not open" if document is None else self._refusal(document.snapshot())
+        if document is None or why_not:
+            self._tell("Inactive", why_not)
+            reply.result(render([]))
+            return
+        snapshot = document.snapshot()
+        offset = document.offset_at(position.line, position.character, self.encoding)
+        if selected is not None:
+            with_item = self._with_selected(document, snapshot, offset, selected)
+            if with_item is None:
+                reply.result(render([]))
+                return
+            snapshot, offset = with_item
+        n = max(1, min(self.settings.n_candidates, 16)) if invoked else 1
+        place = place_of(snapshot, offset, n, self.settings)
+        known = self.memory.recall(place)
+        now = asyncio.get_running_loop().time()
+        since_last_s = now - self._asked_at.get(uri, float("-inf"))
+        self._asked_at[uri] = now
+        if known is not None:
+            self.counters.add("answered_from_memory")
+            reply.result(render(known))
+            return
+        pause = pause_s(self.settings.debounce_ms, invoked, since_last_s)
+        self._elders[key] = reply
+        reply.later(self._fulfil(Wish(place, snapshot, document.text, pause, render, key)))
+
+    def _supersede(self, key: tuple[str, str]) -> None:
+        """Answer the elder request of this document at once, with nothing, and take its work off the engine."""
+        elder = self._elders.pop(key, None)
+        if elder is not None and not elder.sent:
+            self.counters.add("requests_superseded")
+            elder.result(types.InlineCompletionList([]) if key[1] == "inline" else types.CompletionList(True, []))
+            elder.cancel()
+
+    async def _fulfil(self, wish: Wish) -> Any:
+        """What the engine suggests, or nothing when it is late, fails, or the document went on meanwhile."""
+        if wish.pause_s:
+            await asyncio.sleep(wish.pause_s)
+        late = self._asking.pop(wish.key, None)
+        if late is not None:
+            late.cancel()
+        asking = self._asking[wish.key] = asyncio.ensure_future(self._ask(wish))
+        patience_s = self.settings.deadline_ms / 1000 + (PATIENCE_S if self._link.connected else START_PATIENCE_S)
+        try:
+            done, _ = await asyncio.wait({asking}, timeout=patience_s)
+        except asyncio.CancelledError:
+            asking.cancel()
+            raise
+        finally:
+            asking.add_done_callback(lambda task: self._asked(wish.key, task))
+        if not done:  # it may still come, and is then remembered
+            self._tell("Warning", "the engine does not answer in time")
+            return wish.render([])
+        document = self.documents.get(wish.place.uri)
+        if document is None or document.text != wish.document_text:
+            self.counters.add("answers_outrun")
+            return wish.render([])
+        return wish.render(asking.result())
+
+    def _asked(self, key: tuple[str, str], task: asyncio.Task[list[Offer]]) -> None:
+        if self._asking.get(key) is task:
+            del self._asking[key]
+        if not task.cancelled() and (problem := task.exception()) is not None:
+            logger.error("asking the engine failed: %s", type(problem).__name__, exc_info=problem)
+
+    async def _ask(self, wish: Wish) -> list[Offer]:
+        """The engine's offers, remembered; none when it cannot answer, which is told."""
+        place, settings, snapshot = wish.place, self.settings, wish.snapshot
+        recent = self.documents.recent()
+        self.counters.add("model_asked")
+        if not self._link.connected:
+            self._tell("Normal", "starting the engine", busy=True)
+        try:
+            found = await self._link.complete(
+                document=snapshot.uri,
+                path=snapshot.path,
+                language=place.language,
+                text=place.text,
+                offset=place.offset,
+                siblings=context.siblings(snapshot, recent, settings.context_siblings),
+                n=place.n,
+                max_tokens=max(1, settings.max_tokens),
+                temperature=settings.temperature,
+                seed=self.counters.snapshot()["model_asked"] if settings.temperature else 0,
+                multiline=settings.multiline,
+                deadline_ms=settings.deadline_ms,
+            )
+        except TreegraftError as problem:
+            self.counters.add("model_failed")
+            self._tell_trouble(problem)
+            return []
+        offers = _offers([(item.text, item.log_weight) for item in found.items], place)
+        if found.constrained:
+            self._tell("Normal", "" if offers else found.reason)
+        else:
+            reason = found.reason or f"no grammar for {snapshot.language_id or snapshot.name}"
+            self._tell("Warning", f"suggestions are not checked: {reason}")
+        if offers:
+            self.memory.remember(place, offers)
+        return offers
+
+    def _refusal(self, snapshot: Snapshot) -> str:
+        """Why nothing is suggested in this document; "" if something may be."""
+        if not self.settings.enabled:
+            return "switched off by a setting"
+        if not {snapshot.language, snapshot.language_id}.isdisjoint(self.settings.disabled_languages):
+            return f"switched off for {snapshot.language_id} by a setting"
+        if context.is_secret(snapshot.path):
+            return f"{snapshot.name} may hold secrets"
+        return snapshot.refusal
+
+    def _with_selected(
+        self, document: Document, snapshot: Snapshot, offset: int, selected: types.SelectedCompletionInfo
+    ) -> tuple[Snapshot, int] | None:
+        """The document as if the popup's item were accepted, and the cursor behind it: what we suggest extends it.
+
+        None when the item changes what is typed, or what stands behind the cursor: nothing that we insert extends that.
+        """
+        start, end = (
+            document.offset_at(place.line, place.character, self.encoding)
+            for place in (selected.range.start, selected.range.end)
+        )
+        item = to_utf8(selected.text)
+        if not start <= offset == end or not item.startswith(snapshot.text[start:offset]):
+            return None
+        text = snapshot.text[:start] + item + snapshot.text[offset:]
+        return replace(snapshot, text=text), start + len(item)
+
+    def _inline_list(self, offers: list[Offer], before: str, here: types.Range) -> types.InlineCompletionList:
+        return types.InlineCompletionList(
+            [
+                types.InlineCompletionItem(before + _as_inserted(offer), range=here, command=self._accept_command())
+                for offer in offers
+            ]
+        )
+
+    def _accept_command(self) -> types.Command | None:
+        if not self._runs_commands:
+            return None
+        self._n_offered += 1
+        return types.Command(title="Accepted", command=ACCEPT, arguments=[str(self._n_offered)])
+
+    def _word_before(self, document: Document, position: types.Position) -> tuple[str, types.Position]:
+        """The word that ends at the position, and where it begins."""
+        offset = document.offset_at(position.line, position.character, self.encoding)
+        start = max(document.text.rfind(b"\n", 0, offset), document.text.rfind(b"\r", 0, offset), offset - 512) + 1
+        found = _WORD_BEFORE.search(document.text[start:offset].decode("utf-8", "ignore"))
+        word = found[0] if found else ""
+        character = position.character - n_units(word.encode("utf-8"), self.encoding)
+        return (word, types.Position(position.line, character)) if character >= 0 else ("", position)
+
+    def _execute_command(self, params: types.ExecuteCommandParams, reply: Reply) -> None:
+        if params.command != ACCEPT:
+            raise Failure(jsonrpc.INVALID_PARAMS, f"no such command: {params.command[:80]}")
+        self.counters.add("suggestions_accepted")
+        reply.result(None)
+
+    # --- settings and status ---
+
+    def _take_options(self, options: Any) -> None:
+        """initializationOptions: our section, or our settings themselves."""
+        if isinstance(options, dict):
+            section = options.get(SECTION, options)
+            self._options = section if isinstance(section, dict) else {}
+        self._configure({})
+
+    def _did_change_configuration(self, params: types.DidChangeConfigurationParams) -> None:
+        if self._pulls_settings():
+            self._in_background(self._pull_settings())
+        elif isinstance(params.settings, dict):
+            section = params.settings.get(SECTION)
+            self._configure(section if isinstance(section, dict) else {})
+
+    def _pulls_settings(self) -> bool:
+        workspace = self.protocol.client_capabilities.workspace
+        return workspace is not None and bool(workspace.configuration)
+
+    async def _pull_settings(self) -> None:
+        if not self._pulls_settings():
+            return
+        params = types.ConfigurationParams([types.ConfigurationItem(section=SECTION)])
+        found = await self._request_quietly(types.WORKSPACE_CONFIGURATION, params)
+        if isinstance(found, list) and found and isinstance(found[0], dict):
+            self._configure(found[0])
+
+    async def _request_quietly(self, method: str, params: Any) -> Any:
+        """The client's result; None when it refuses."""
+        try:
+            return await self.protocol.send_request_async(method, params)
+        except JsonRpcException as problem:
+            logger.warning("the client refuses %s: %s", method, problem)
+            return None
+
+    def _configure(self, section: Mapping[str, Any]) -> None:
+        """Settings anew: the process's own, overlaid by the initialization options, overlaid by `section`."""
+        settings, problems = self._base_settings, []
+        for values in (self._options, section):
+            wanted = {
+                key: value
+                for key, value in values.items()
+                if value is not None and key not in EDITORS_OWN and _snake(key) not in self._pinned
+            }
+            settings, complaints = settings.overlay(wanted)
+            problems += complaints
+        for problem in problems:
+            if problem not in self._told:
+                self._told.add(problem)
+                self.window_log_message(types.LogMessageParams(types.MessageType.Warning, f"treegraft: {problem}"))
+        elder, self.settings = self.settings, settings
+        if _engine_of(elder) != _engine_of(settings):
+            self._in_background(self._link.close())
+            self._link = Link(settings, self._connect)
+
+    def _tell_trouble(self, problem: TreegraftError) -> None:
+        if self.status[1] != str(problem):  # one line, not one per key
+            logger.warning("no suggestions: %s", problem)
+        self._tell("Error", str(problem))
+
+    def _tell(self, kind: str, message: str, busy: bool = False) -> None:
+        """The state as the client may show it; sent when it has changed."""
+        status = (kind, message, busy)
+        if status == self.status:
+            return
+        self.status = status
+        if self._speaks_status and self.protocol.stage == "running":
+            self.protocol.notify("didChangeStatus", {"kind": kind, "message": message, "busy": busy})
+
+    async def _report(self, params: Any) -> dict[str, Any]:
+        """What treegraft/status answers. Starts no engine, loads no model."""
+        engine = await self._link.status()
+        kind, message, busy = self.status
+        return {
+            "kind": kind,
+            "message": message,
+            "busy": busy,
+            "version": self.version,
+            "model": self.settings.model,
+            "positionEncoding": self.encoding,
+            "documents": len(self.documents),
+            "counters": self.counters.snapshot(),
+            "engine": None if engine is None else _engine_report(engine),
+        }
+
+
+def _offers(found: list[tuple[bytes, float]], place: Place) -> list[Offer]:
+    """Texts as offers: no blank one, none twice, and with the line breaks that the document has."""
+    crlf = b"\r\n" in place.text[: place.text.find(b"\n") + 1]
+    offers: dict[bytes, Offer] = {}
+    for text, log_weight in found:
+        text = text.replace(b"\r\n", b"\n")
+        text = text.replace(b"\n", b"\r\n") if crlf else text
+        if text.strip() and _is_utf8(text):
+            offers.setdefault(text, Offer(text, log_weight))
+    return list(offers.values())
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _as_inserted(offer: Offer) -> str:
+    # Every editor turns a plain line feed into its document's own line break; not every one does so with CRLF.
+    return offer.text.decode("utf-8").replace("\r\n", "\n")
+
+
+def _popup_item(word: str, offer: Offer, here: types.Range) -> types.CompletionItem:
+    whole = word + _as_inserted(offer)
+    first_line = whole.strip().split("\n", 1)[0]
+    return types.CompletionItem(
+        label=first_line if len(first_line) <= 60 else f"{first_line[:59]}…",
+        kind=types.CompletionItemKind.Text,
+        detail="treegraft",
+        documentation=whole,
+        sort_text="0000",
+        filter_text=word or first_line,
+        insert_text_format=types.InsertTextFormat.PlainText,
+        text_edit=types.TextEdit(here, whole),
+    )
+
+
+def _engine_report(report: Any) -> dict[str, Any]:
+    from treegraft_protocol.messages import as_dict
+
+    return {key: value for key, value in as_dict(report).items() if key not in ("id", "type")}
+
+
+def _engine_of(settings: Settings) -> tuple[str, str, str]:
+    return settings.model, settings.engine_address, settings.token_file
+
+
+def _snake(name: str) -> str:
+    return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
+
+
+def _version() -> str:
+    try:
+        return version("treegraft")
+    except PackageNotFoundError:
+        return "0+unknown"
