@@ -1,4 +1,4 @@
-"""A language client as small as can be: raw JSON-RPC over a byte stream. Checks nothing, so that tests can send anything."""
+"""A language client as small as can be: raw JSON-RPC over a byte stream. Checks nothing, so tests can send anything."""
 
 from __future__ import annotations
 

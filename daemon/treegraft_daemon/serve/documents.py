@@ -126,7 +126,7 @@ def path_of(uri: str) -> str:
         parts = urlsplit(uri)
     except ValueError:  # such as a bracket without its end
         return uri
-    path = unquote(parts.path)
+    path = unquote(f"//{parts.netloc}{parts.path}" if parts.netloc else parts.path)
     if parts.scheme == "file" and os.name == "nt":
         return path.lstrip("/").replace("/", "\\")
     return path

@@ -75,6 +75,11 @@ class Link:
     def connected(self) -> bool:
         return self._engine is not None and not self._engine.closed
 
+    @property
+    def resting(self) -> bool:
+        """The last attempt failed a moment ago; nothing is tried now."""
+        return self._last_problem is not None and asyncio.get_running_loop().time() < self._rest_until
+
     async def complete(self, **request: Any) -> Suggestions:
         """Ask the engine, which is started when there is none. Raises TreegraftError when it cannot answer."""
         engine = await self.engine()
@@ -91,8 +96,7 @@ class Link:
             return self._engine
         self._engine = None
         if self._attempt is None:
-            now = asyncio.get_running_loop().time()
-            if self._last_problem is not None and now < self._rest_until:
+            if self._last_problem is not None and self.resting:
                 raise self._last_problem
             self._attempt = asyncio.ensure_future(self._reach())
             self._attempt.add_done_callback(self._attempted)

@@ -622,7 +622,7 @@ class Server(LanguageServer):
         place, settings, snapshot = wish.place, self.settings, wish.snapshot
         recent = self.documents.recent()
         self.counters.add("model_asked")
-        if not self._link.connected:
+        if not self._link.connected and not self._link.resting:
             self._tell("Normal", "starting the engine", busy=True)
         try:
             found = await self._link.complete(
