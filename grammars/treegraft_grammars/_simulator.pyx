@@ -34,10 +34,15 @@ cdef extern from "frontier.h" nogil:
     ctypedef struct ForbiddenShift:
         uint16_t after
         uint16_t token
+    ctypedef struct LayoutRule:
+        bint enabled
+        uint16_t newline, indent, dedent, comment
     ctypedef struct Tables:
         const AbiLanguage *abi
         uint8_t *banned_keyword
-        uint8_t *closed_inside
+        uint16_t unbroken[8]
+        uint16_t n_unbroken
+        LayoutRule layout
         ForbiddenShift *forbidden
         uint32_t n_forbidden
     ctypedef struct Counters:
@@ -159,12 +164,25 @@ cdef class Simulator:
                 n += 1
         return n
 
-    def close_inside(self, name: str) -> int:
-        """After `name` the next token must come without a line break; how many symbols that concerned."""
+    def keep_unbroken(self, name: str) -> int:
+        """Where `name` may come, a line break is never skipped; how many symbols that concerned."""
+        cdef Tables *tables = &self.native.tables
         symbols = self._symbols(name)
+        if tables.n_unbroken + len(symbols) > 8:
+            raise OverflowError("an overlay has room for 8 unbroken symbols")
         for symbol in symbols:
-            self.native.tables.closed_inside[<int> symbol] = 1
+            tables.unbroken[tables.n_unbroken] = symbol
+            tables.n_unbroken += 1
         return len(symbols)
+
+    def lay_out(self, newline: str, indent: str, dedent: str, comment: str) -> int:
+        """Lines begin after these tokens only, in the scanner's column; how many of the four names were found."""
+        cdef LayoutRule *layout = &self.native.tables.layout
+        names = [self._symbols(name) for name in (newline, indent, dedent, comment)]
+        if all(names):
+            layout.newline, layout.indent, layout.dedent, layout.comment = [symbols[0] for symbols in names]
+            layout.enabled = True
+        return sum(1 for symbols in names if symbols)
 
     def start(self) -> ParseState:
         """The state before the first byte, in an arena of its own."""

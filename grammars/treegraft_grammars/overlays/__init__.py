@@ -16,7 +16,8 @@ class Rules(Protocol):
 
     def ban_keyword(self, name: str) -> int: ...
     def forbid(self, after: str, token: str) -> int: ...
-    def close_inside(self, name: str) -> int: ...
+    def keep_unbroken(self, name: str) -> int: ...
+    def lay_out(self, newline: str, indent: str, dedent: str, comment: str) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,15 @@ class Overlay:
 
     words: keywords of the grammar that are ordinary words of the language.
     forbidden: pairs (after, token): `token` never comes directly after `after`.
-    unbroken: after these terminals the next token follows without a line break in between.
+    unbroken: where one of these terminals may come, a line break is never skipped (quoted strings).
+    layout: (newline, indent, dedent, comment) of a language whose lines begin after the first three only, in the column
+    that the scanner has on top of its stack.
     """
 
     words: tuple[str, ...] = ()
     forbidden: tuple[tuple[str, str], ...] = ()
     unbroken: tuple[str, ...] = ()
+    layout: tuple[str, str, str, str] | None = None
 
     def apply(self, simulator: Rules) -> None:
         """Tell the rules to `simulator`; raises LookupError for a name that the grammar does not have."""
@@ -39,7 +43,9 @@ class Overlay:
         for after, token in self.forbidden:
             _found(simulator.forbid(after, token), f"{after} {token}")
         for name in self.unbroken:
-            _found(simulator.close_inside(name), name)
+            _found(simulator.keep_unbroken(name), name)
+        if self.layout is not None:
+            _found(simulator.lay_out(*self.layout) // len(self.layout), " ".join(self.layout))
 
 
 def _found(n_symbols: int, name: str) -> None:

@@ -7,4 +7,6 @@ OVERLAY = Overlay(
     words=("print", "exec"),
     # An empty block: the grammar lets a line end after the colon and nothing follow it.
     forbidden=((":", "_newline"),),
+    # A line break inside an unfinished statement, an unexpected indentation, a dedent to a column that no block has.
+    layout=("_newline", "_indent", "_dedent", "comment"),
 )

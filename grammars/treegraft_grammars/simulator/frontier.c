@@ -83,7 +83,7 @@ Frontier *frontier_make(Arena *arena, const VersionSet *pending, const Text *tex
     uint64_t hash = hash_bytes(self->tail, n_tail);
     for (uint32_t i = 0; i < pending->n; i++) {
         const Version *version = &pending->at[i];
-        self->readings[i] = (Reading){version->node, version->scan, version->offset - start};
+        self->readings[i] = (Reading){version->node, version->scan, version->offset - start, version->last};
         uint64_t mixed = arena->nodes[version->node].hash ^ (arena->scans[version->scan].hash + version->offset - start);
         hash += hash_mix(mixed); /* a sum, so that the order of readings does not matter */
     }
@@ -109,7 +109,7 @@ void frontier_release(Frontier *self) {
 }
 
 static bool same_reading(const Frontier *a, const Reading *left, const Frontier *b, const Reading *right) {
-    if (left->offset != right->offset) return false;
+    if (left->offset != right->offset || left->last != right->last) return false;
     if (a->arena == b->arena) return left->node == right->node && left->scan == right->scan;
     /* Between arenas: 64 bits of a structural hash; ids differ. */
     return a->arena->nodes[left->node].hash == b->arena->nodes[right->node].hash &&
@@ -142,7 +142,7 @@ static bool join(Simulator *simulator, const Frontier *self, const uint8_t *data
 void simulator_add_readings(Simulator *simulator, const Frontier *self) {
     for (uint32_t i = 0; i < self->n_readings; i++) {
         const Reading *it = &self->readings[i];
-        run_add(&simulator->run, (Version){.node = it->node, .scan = it->scan, .offset = it->offset});
+        run_add(&simulator->run, (Version){.node = it->node, .scan = it->scan, .offset = it->offset, .last = it->last});
     }
 }
 
@@ -183,7 +183,8 @@ typedef struct {
 } Notes;
 
 static uint64_t place_key(const Version *version, uint32_t place) {
-    return hash_mix(((uint64_t)version->node << 32 | version->scan) * 0x9e3779b97f4a7c15u ^ hash_mix(place + 1));
+    uint64_t stack = (uint64_t)version->node << 32 | version->scan;
+    return hash_mix(stack * 0x9e3779b97f4a7c15u ^ hash_mix((uint64_t)version->last << 32 | (place + 1)));
 }
 
 static bool note_place(Run *run, const Version *version) {
@@ -263,19 +264,33 @@ static uint32_t open_frames(const Tables *tables, const Arena *arena, uint32_t n
     return n;
 }
 
+/* Where the readings stand once the pending tokens are taken as they are; left in `run.reached`, or in `run.pending`
+ * where the tail holds no whole token. */
+static const VersionSet *read_tail(Simulator *simulator, const Frontier *self) {
+    Text text;
+    Run *run = &simulator->run;
+    if (!join(simulator, self, NULL, 0, &text)) return &run->reached;
+    simulator_begin(simulator, self->arena, RUN_READ, text, text.length);
+    run->keeps_reached = true;
+    simulator_add_readings(simulator, self);
+    simulator_go(simulator);
+    return run->reached.n ? &run->reached : &run->pending;
+}
+
 uint32_t frontier_depth(Simulator *simulator, const Frontier *self) {
+    const VersionSet *versions = read_tail(simulator, self);
     uint32_t depth = UINT32_MAX;
-    for (uint32_t i = 0; i < self->n_readings; i++) {
-        uint32_t n = open_frames(&simulator->tables, self->arena, self->readings[i].node);
+    for (uint32_t i = 0; i < versions->n; i++) {
+        uint32_t n = open_frames(&simulator->tables, self->arena, versions->at[i].node);
         if (n < depth) depth = n;
     }
     return depth == UINT32_MAX ? 0 : depth;
 }
 
 void frontier_expected(Simulator *simulator, const Frontier *self, uint8_t *symbols) {
-    simulator->run.arena = self->arena;
-    for (uint32_t i = 0; i < self->n_readings; i++) {
-        uint32_t node = self->readings[i].node;
+    const VersionSet *versions = read_tail(simulator, self);
+    for (uint32_t i = 0; i < versions->n; i++) {
+        uint32_t node = versions->at[i].node;
         const uint16_t *row = tables_row(&simulator->tables, self->arena->nodes[node].state);
         for (uint32_t symbol = 0; symbol < simulator->tables.abi->n_tokens; symbol++)
             if (!symbols[symbol] && row[symbol] && run_can_shift(&simulator->run, node, (uint16_t)symbol))
@@ -283,7 +298,6 @@ void frontier_expected(Simulator *simulator, const Frontier *self, uint8_t *symb
     }
 }
 
-/* Reads [0, length) of a document in pieces: what is decided is dropped from the text as the run goes. */
 Outcome frontier_parse(Simulator *simulator, const Frontier *from, const uint8_t *data, uint32_t length) {
     Outcome outcome = {.first_error = -1, .confidence = 1.0};
     Text text;

@@ -13,6 +13,7 @@
 
 typedef struct {
     uint32_t node, scan, offset; /* offset into the tail */
+    uint16_t last;
 } Reading;
 
 typedef struct {

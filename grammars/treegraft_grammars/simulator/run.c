@@ -2,13 +2,14 @@
 
 #include <string.h>
 
-enum { MAX_BASES = 128, NO_OFFSET = 0 };
+enum { MAX_BASES = 128 };
 
 void run_begin(Run *self, RunMode mode, Text text, uint32_t mark) {
     self->text = text;
     self->mode = mode;
     self->mark = mark;
-    self->queue.n = self->pending.n = self->dead.n = 0;
+    self->queue.n = self->pending.n = self->dead.n = self->reached.n = 0;
+    self->keeps_reached = false;
     self->witness = self->accepted = self->exhausted = false;
     self->died_at = self->died_token = 0;
     self->n_steps = 0;
@@ -20,7 +21,9 @@ void versions_add(VersionSet *self, Arena *arena, Version version) {
     uint16_t state = arena->nodes[version.node].state;
     for (uint32_t i = 0; i < self->n; i++) {
         Version *it = &self->at[i];
-        if (it->offset != version.offset || it->scan != version.scan || it->guessing != version.guessing) continue;
+        if (it->offset != version.offset || it->scan != version.scan || it->guessing != version.guessing ||
+            it->last != version.last)
+            continue;
         if (it->node == version.node) return;
         if (arena->nodes[it->node].state != state) continue;
         it->node = arena_merge(arena, it->node, version.node);
@@ -96,18 +99,24 @@ static bool has_line_break(const Text *text, uint32_t from, uint32_t to) {
     return memchr(text->bytes + from, '\n', to - from) != NULL;
 }
 
-/* Indentation on top of the scanner's stack, as Python's scanner serialises it: two bytes per level, after a count of
- * string delimiters and one byte each for them. No bytes or no level means column 0. */
-static uint32_t top_indent(const Run *self, uint32_t scan) {
-    const Scan *it = &self->arena->scans[scan];
+/* A line break after a backslash joins lines; scanners skip it like a blank. */
+static bool is_joined(const Text *text, uint32_t line_break) {
+    uint32_t at = line_break;
+    if (at > 0 && text->bytes[at - 1] == '\r') at--;
+    return at > 0 && text->bytes[at - 1] == '\\';
+}
+
+/* Indentation on top of the scanner's stack as Python's scanner serialises it: a flag, a count of string delimiters,
+ * one byte for each of them, then two bytes for each level but the first, which is 0. */
+static uint32_t top_indent(const Arena *arena, uint32_t scan) {
+    const Scan *it = &arena->scans[scan];
     if (it->length < 2) return 0;
-    const uint8_t *bytes = (const uint8_t *)self->arena->scan_bytes + it->start;
-    uint32_t n_delimiters = bytes[1];
-    if (it->length < 2 + n_delimiters + 2) return 0;
+    const uint8_t *bytes = (const uint8_t *)arena->scan_bytes + it->start;
+    if (it->length < 2u + bytes[1] + 2u) return 0;
     return bytes[it->length - 2] | (uint32_t)bytes[it->length - 1] << 8;
 }
 
-/* Column of the first character of `offset`'s line as layout sees it: tabs go to the next multiple of 8. */
+/* Column as that scanner counts it: a tab is 8, a form feed begins anew. */
 static uint32_t layout_column(const Text *text, uint32_t offset) {
     uint32_t start = offset, column = 0;
     while (start > 0 && text->bytes[start - 1] != '\n') start--;
@@ -120,25 +129,58 @@ static uint32_t layout_column(const Text *text, uint32_t offset) {
     return column;
 }
 
-/* The overlay's opinion of shifting `token` onto `version`: false where the grammar is looser than the language. */
-static bool overlay_allows(const Run *self, const Version *version, const Token *token, bool is_extra) {
-    const Tables *tables = self->tables;
-    uint16_t on_top = tables->accessing[self->arena->nodes[version->node].state];
-    if (!is_extra)
-        for (uint32_t i = 0; i < tables->n_forbidden; i++)
-            if (tables->forbidden[i].token == token->symbol && tables->forbidden[i].after == on_top) return false;
-    if (tables->closed_inside[on_top] && token->start > version->offset &&
-        has_line_break(&self->text, version->offset, token->start))
-        return false;
-    return true;
+static bool in_brackets(const Run *self, uint32_t node) {
+    const Arena *arena = self->arena;
+    for (; arena->nodes[node].n_links; node = arena_links(arena, node)[0])
+        if (tables_opens(self->tables, self->tables->accessing[arena->nodes[node].state])) return true;
+    return false;
+}
+
+static bool layout_allows(const Run *self, const Version *version, const Token *token) {
+    const LayoutRule *layout = &self->tables->layout;
+    uint16_t symbol = token->symbol;
+    if (symbol == layout->newline || symbol == layout->indent || symbol == layout->dedent) return true;
+    if (symbol == ABI_SYMBOL_END) return true;
+    bool is_first = version->last == 0 && version->offset == 0 && self->text.at_file_start;
+    bool is_break = is_first, is_continued = false;
+    for (uint32_t i = version->offset; i < token->start; i++) {
+        if (self->text.bytes[i] != '\n') continue;
+        is_continued = is_joined(&self->text, i);
+        is_break |= !is_continued;
+    }
+    if (!is_break) return true;
+    if (in_brackets(self, version->node)) return true;
+    bool begins_line = version->last == 0 || version->last == layout->newline || version->last == layout->indent ||
+                       version->last == layout->dedent;
+    if (!begins_line) return false;
+    if (symbol == layout->comment || is_continued) return true;
+    return layout_column(&self->text, token->start) == top_indent(self->arena, version->scan);
+}
+
+/* The overlay's opinion of shifting `token` in `version`, as it was before reductions: false where the grammar is looser
+ * than the language. */
+static bool overlay_allows(const Run *self, const Version *version, const Token *token) {
+    Tables *tables = self->tables;
+    for (uint32_t i = 0; i < tables->n_forbidden; i++)
+        if (tables->forbidden[i].token == token->symbol && tables->forbidden[i].after == version->last) return false;
+    if (tables->n_unbroken && has_line_break(&self->text, version->offset, token->start)) {
+        const uint16_t *row = tables_row(tables, self->arena->nodes[version->node].state);
+        for (uint32_t i = 0; i < tables->n_unbroken; i++)
+            if (row[tables->unbroken[i]]) return false;
+    }
+    return !tables->layout.enabled || layout_allows(self, version, token);
 }
 
 static void shift(Run *self, Version version, const Token *token, const AbiAction *action) {
-    if (!action->shift.extra) version.node = arena_push(self->arena, version.node, action->shift.state);
+    if (!action->shift.extra) {
+        version.node = arena_push(self->arena, version.node, action->shift.state);
+        version.last = token->symbol;
+    }
     if (token->external) version.scan = token->scan;
     version.offset = token->end;
     if (version.guessing && self->mode != RUN_WHOLE && token->end > token->start && token->end >= self->mark) {
         self->witness = true;
+        if (self->keeps_reached) versions_add(&self->reached, self->arena, version);
         return;
     }
     versions_add(&self->queue, self->arena, version);
@@ -167,7 +209,7 @@ static void read_token(Run *self, Version version) {
                 token = lexer_read(self->lexer, tables, arena, state, version.offset, version.scan);
                 if (token.touched && !version.guessing) {
                     versions_add(&self->pending, arena, version);
-                    if (self->witness) return;
+                    if (self->witness && !self->keeps_reached) return;
                     version.guessing = true;
                 }
                 if (!token.found) {
@@ -191,7 +233,7 @@ static void read_token(Run *self, Version version) {
                     fork.node = carried;
                     versions_add(&self->queue, arena, fork);
                 }
-                if (overlay_allows(self, &version, &token, action->shift.extra)) shift(self, version, &token, action);
+                if (overlay_allows(self, &before, &token)) shift(self, version, &token, action);
                 else if (carried == ARENA_NONE) die(self, before, token.start);
                 return;
             }
@@ -252,7 +294,7 @@ void run_go(Run *self) {
         queue->n--;
         memmove(&queue->at[first], &queue->at[first + 1], (queue->n - first) * sizeof *queue->at);
         /* Guesses are only there to find one witness. */
-        if (version.guessing && self->witness && self->mode == RUN_READ) continue;
+        if (version.guessing && self->witness && self->mode == RUN_READ && !self->keeps_reached) continue;
         read_token(self, version);
         if (self->mode == RUN_WITNESS && self->witness) return;
         if (self->mode == RUN_WHOLE && self->accepted) return;

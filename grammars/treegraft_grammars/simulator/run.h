@@ -9,6 +9,7 @@
 /* One reading of the text so far: a stack, the scanner's state, and where its next token begins to be read. */
 typedef struct {
     uint32_t node, scan, offset;
+    uint16_t last; /* the terminal that was shifted last, extras aside; 0 at the start */
     bool guessing; /* beyond what later text can still change */
 } Version;
 
@@ -36,8 +37,10 @@ struct Run {
     VersionSet queue;
     VersionSet pending; /* RUN_READ: what the text leaves undecided */
     bool witness, accepted;
+    bool keeps_reached;
     uint32_t died_at;   /* greatest place where a version died */
     uint32_t died_token; /* where the token begins that it died of */
+    VersionSet reached;  /* RUN_READ: where guesses that reach the end of the text stand */
     VersionSet dead;    /* the versions that died there, as they were before reading that token */
     uint64_t n_steps, max_steps;
     bool exhausted;

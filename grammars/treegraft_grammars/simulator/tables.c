@@ -50,8 +50,7 @@ bool tables_init(Tables *self, const AbiLanguage *abi) {
     self->rows = calloc(abi->n_states, sizeof *self->rows);
     self->accessing = calloc(abi->n_states, sizeof *self->accessing);
     self->banned_keyword = calloc(abi->n_symbols, 1);
-    self->closed_inside = calloc(abi->n_symbols, 1);
-    if (!self->rows || !self->accessing || !self->banned_keyword || !self->closed_inside) return false;
+    if (!self->rows || !self->accessing || !self->banned_keyword) return false;
     find_accessing(self);
     find_openers(self);
     return true;
@@ -63,7 +62,6 @@ void tables_free(Tables *self) {
     free(self->rows);
     free(self->accessing);
     free(self->banned_keyword);
-    free(self->closed_inside);
     free(self->forbidden);
     memset(self, 0, sizeof *self);
 }

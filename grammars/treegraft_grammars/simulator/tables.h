@@ -8,17 +8,15 @@
 #include "abi.h"
 
 typedef struct {
-    uint16_t after; /* accessing symbol of the state on top */
-    uint16_t token; /* terminal that must not be shifted there */
+    uint16_t after; /* terminal that was shifted last */
+    uint16_t token; /* terminal that must not follow it */
 } ForbiddenShift;
 
-/* Layout languages (Python): what a line break before a token demands of the token before it. */
+/* Python's layout: outside brackets a line begins after one of these tokens only, in the column on top of the
+ * scanner's indentation stack. Comments stand in any column. */
 typedef struct {
     bool enabled;
-    bool columns;            /* compare columns with the scanner's indentation stack */
-    uint16_t newline, indent, dedent;
-    uint16_t symbols[64];    /* tokens after which a new logical line may begin */
-    uint16_t n_symbols;
+    uint16_t newline, indent, dedent, comment;
 } LayoutRule;
 
 typedef struct {
@@ -26,7 +24,8 @@ typedef struct {
     uint16_t **rows;         /* per state: symbol -> table value; NULL until first used */
     uint16_t *accessing;     /* per state: the symbol on top of the stack in that state */
     uint8_t *banned_keyword; /* per symbol: overlay says this keyword is an ordinary word */
-    uint8_t *closed_inside;  /* per symbol: after this symbol the next token must follow without a line break */
+    uint16_t unbroken[8];    /* where one of these terminals may come, a line break is never skipped */
+    uint16_t n_unbroken;
     ForbiddenShift *forbidden;
     uint32_t n_forbidden;
     LayoutRule layout;

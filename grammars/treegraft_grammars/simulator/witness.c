@@ -15,7 +15,7 @@ typedef struct {
 /* Whether the text followed by `probe` has a token that reaches beyond the text. */
 static bool holds(Search *self, const uint8_t *probe, uint32_t length) {
     Text text = self->text;
-    if (length > WITNESS_ROOM) return false;
+    if (length > WITNESS_PROBE) return false;
     memcpy((uint8_t *)text.bytes + text.length, probe, length);
     uint32_t mark = text.length + 1;
     text.length += length;
@@ -124,6 +124,56 @@ static bool by_search(Search *self) {
     return false;
 }
 
+/* Blanks after a line break may be half an indentation. Columns that the scanner remembers are where the line may begin;
+ * a column is a byte or two of its state, so every byte is tried that could be one. */
+static bool by_indentation(Search *self) {
+    const Arena *arena = self->simulator->run.arena;
+    uint32_t length = self->text.length, start = length;
+    while (start > 0 && (self->text.bytes[start - 1] == ' ' || self->text.bytes[start - 1] == '\t')) start--;
+    bool at_line_start = start == 0 ? self->text.column == 0 : self->text.bytes[start - 1] == '\n';
+    uint32_t column = 0;
+    for (uint32_t i = start; i < length; i++) column += self->text.bytes[i] == '\t' ? 8 : 1;
+    if (!at_line_start) {
+        /* Or the line is still to come. */
+        ((uint8_t *)self->text.bytes)[self->text.length++] = '\n';
+        column = 0;
+    }
+    uint8_t seen[256] = {0};
+    bool found = false;
+    uint32_t base = self->text.length;
+    for (uint32_t i = 0; i < self->pending.n && !found; i++) {
+        const Scan *scan = &arena->scans[self->pending.at[i].scan];
+        const uint8_t *bytes = (const uint8_t *)arena->scan_bytes + scan->start;
+        for (uint32_t at = scan->length; at-- > 0 && !found;) {
+            for (uint32_t more = 0; more < 2 && !found; more++) {
+                uint32_t target = bytes[at] + more; /* one column more: a block that is still to be opened */
+                if (target <= column || target > 200 || seen[target]) continue;
+                seen[target] = 1;
+                for (uint32_t wide = 0; wide < 2 && !found; wide++) {
+                    uint32_t n = target - column;
+                    if (wide && n % 8) continue;
+                    if (wide) n /= 8;
+                    memset((uint8_t *)self->text.bytes + base, wide ? '\t' : ' ', n);
+                    self->text.length = base + n;
+                    found = by_suffix(self) || by_literal(self);
+                }
+            }
+        }
+    }
+    self->text.length = length;
+    return found;
+}
+
+/* Only where the undecided bytes hold a line break or may be a comment: elsewhere it would be tried in vain. */
+static bool may_be_before_indentation(const Search *self) {
+    uint32_t from = self->text.length;
+    for (uint32_t i = 0; i < self->pending.n; i++)
+        if (self->pending.at[i].offset < from) from = self->pending.at[i].offset;
+    uint32_t n = self->text.length - from;
+    if (memchr(self->text.bytes + from, '\n', n)) return true;
+    return self->simulator->tables.layout.enabled && memchr(self->text.bytes + from, '#', n);
+}
+
 static bool search(Search *self) {
     uint32_t length = self->text.length;
     uint8_t last = length ? self->text.bytes[length - 1] : ' ';
@@ -132,7 +182,9 @@ static bool search(Search *self) {
     if (by_overlap(self)) return true;
     if (is_blank && by_literal(self)) return true;
     if (by_scanner_words(self)) return true;
-    return !is_word(last) && !is_blank && by_search(self);
+    if (may_be_before_indentation(self) && by_indentation(self)) return true;
+    if (is_blank) return false;
+    return !is_word(last) && by_search(self);
 }
 
 /* The text ends inside a character: any character that begins with these bytes may be meant. */

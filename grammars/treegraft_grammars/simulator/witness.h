@@ -5,7 +5,7 @@
 #include "frontier.h"
 
 /* Bytes that must be free behind a text in the simulator's buffer. */
-enum { WITNESS_ROOM = 1200 };
+enum { WITNESS_ROOM = 1200, WITNESS_PROBE = 900 };
 
 /* After a RUN_READ over `text` (in the simulator's buffer) that saw no witness by itself: tries probes behind it.
  * Leaves `run.pending` as it was. */
