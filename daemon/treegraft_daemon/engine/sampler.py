@@ -104,6 +104,26 @@ def sample(
     return (-1, -math.inf) if choice is None else (choice.token, choice.log_weight)
 
 
+def accepted_draws(
+    draws: Draws, step: Callable[[int], S | None], n: int, *, max_checks: int = MAX_CHECKS
+) -> list[Choice[S]]:
+    """The first `n` draws that fit, fewer if there are no more within `max_checks`; the checks are counted once."""
+    order = _Order(draws)
+    found: list[Choice[S]] = []
+    upper, n_checks = math.exp(min(draws.log_total, 0.0)), 0
+    while len(found) < n and n_checks < max_checks and (drawn := order.next()) is not None:
+        token, logprob = drawn
+        n_checks += 1
+        state = step(token)
+        if state is None:
+            upper = max(upper - math.exp(logprob), 0.0)
+            continue
+        log_upper = max(math.log(upper), logprob) if upper > 0 else logprob
+        n_new = n_checks - sum(choice.n_checks for choice in found)
+        found.append(Choice(token, state, log_upper, logprob, n_new, logprob, log_upper))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """Accepted mass seen, mass not seen, and the estimate of all accepted mass; in units of the chosen token's."""

@@ -1,0 +1,295 @@
+"""One request from prompt to suggestions, told top to bottom.
+
+Runs in the thread that owns the law. What it returns has been checked by a parse that knows nothing of the constraint,
+or the answer says that the constraint was off. It never waits for anything but the model, and asks at each step
+whether it should still go on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic, perf_counter
+
+import numpy as np
+
+from treegraft_daemon.engine.model.law import Cancelled, Context, Draws, Law, Sampling
+from treegraft_daemon.engine.particles import Particle, World, beam, explore, posterior
+from treegraft_daemon.engine.sampler import choose
+from treegraft_daemon.engine.stopping import Free, Place, Reading, Stopping
+from treegraft_daemon.telemetry import Counters, span
+from treegraft_grammars import Judge, UnknownLanguage, UnsupportedGrammar, grammar_for
+from treegraft_protocol.messages import Complete, Suggestion, Suggestions, Timings
+
+log = logging.getLogger(__name__)
+
+# A law may put thousands of tokens before the first that fits; one step may not cost more than this.
+MAX_CHECKS_PER_STEP = 512
+MAX_CHECKS = 8192
+# A line that the model takes for complete, with more than this probability, is left alone.
+SURE_OF_NOTHING = 0.5
+# How many earlier whole places are shown to the judge when it withholds one.
+MAX_JUDGED = 3
+
+
+def suggest(
+    request: Complete,
+    context: Context,
+    law: Law,
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+    counters: Counters | None = None,
+) -> Suggestions:
+    """The candidates for `context`, best first. With none, or if the constraint was off, `reason` says why."""
+    budget = _Budget(request, cancelled)
+    rng = np.random.default_rng(request.seed)
+    with span() as parsing:
+        cursor, start, confidence, off = _at_cursor(request, context)
+        stopping = Stopping(cursor, start, context.prefix, context.suffix, multiline=request.multiline)
+    try:
+        with span() as prefilling:
+            draws, healed = law.prefill(context, Sampling(request.temperature, rng), cancelled)
+    except Cancelled:
+        return Suggestions(id=request.id, items=(), constrained=not off, reason="cancelled")
+    writer = _Writer(law, stopping)
+    place = Place(b"", cursor, healed)
+    with span() as decoding:
+        if request.n <= 1:
+            written = [_write_one(place, draws, writer, law, budget)]
+        elif request.temperature > 0:
+            written = explore(place, law.fork(request.n), _world(writer, law, budget), rng)
+        else:
+            written = beam(place, law.fork(request.n), _world(writer, law, budget))
+    with span() as judging:
+        judge = None if not request.constraint else _judge(context)
+        items, why = _ranked(written, stopping, context, judge, confidence, budget, counters or Counters())
+    reasons = [off, "" if items else why]
+    timings = Timings(
+        parse_ms=parsing.ms,
+        prefill_ms=prefilling.ms,
+        decode_ms=decoding.ms,
+        constraint_ms=writer.seconds * 1000,
+        judge_ms=judging.ms,
+        total_ms=budget.elapsed_ms(),
+        n_steps=budget.n_steps,
+    )
+    reason = "; ".join(filter(None, reasons))
+    return Suggestions(id=request.id, items=tuple(items), constrained=not off, reason=reason, timings=timings)
+
+
+def _at_cursor(request: Complete, context: Context) -> tuple[Reading, Reading, float, str]:
+    """States at the cursor and of an empty text, trust in the first, and why the constraint is off ("" if it is on)."""
+    if not request.constraint:
+        return Free(), Free(), 0.0, "constraint off: not asked for"
+    try:
+        grammar = grammar_for(context.language)
+    except (UnknownLanguage, UnsupportedGrammar):
+        return Free(), Free(), 0.0, f"constraint off: no grammar for {context.language or 'this file'}"
+    parsed = grammar.parse(context.prefix)
+    if parsed.confidence <= 0:
+        return Free(), Free(), 0.0, "constraint off: the text before the cursor cannot be read"
+    return parsed.state, grammar.start(), parsed.confidence, ""
+
+
+def _write_one(start: Place, draws: Draws, writer: _Writer, law: Law, budget: _Budget) -> Particle[Place]:
+    """A single candidate: the first draw that fits, token after token. Its weight is an upper bound."""
+    particle = Particle(start)
+    while not budget.spent():
+        place = particle.state
+        choice = choose(draws, writer.step(place), max_checks=MAX_CHECKS_PER_STEP)
+        if choice is not None and choice.state.whole and not choice.state.text.strip():
+            # The model would leave it at that. Unless it is sure, what else it would write is worth showing.
+            if choice.log_probability > np.log(SURE_OF_NOTHING):
+                return particle.after(choice, finished=True)
+            choice = choose(draws, writer.step(place, may_say_nothing=False), max_checks=MAX_CHECKS_PER_STEP)
+        budget.n_checks = writer.n_checks
+        if choice is None:
+            return _stuck(particle)
+        particle = particle.after(choice, choice.state.whole)
+        if particle.finished:
+            break
+        budget.n_steps += 1
+        [draws] = law.step([choice.token], [choice.state.owed])
+    return particle
+
+
+def _stuck(particle: Particle[Place]) -> Particle[Place]:
+    return Particle(
+        particle.state, particle.log_weight, particle.log_probability, particle.n_tokens, particle.n_checks, stuck=True
+    )
+
+
+def _world(writer: _Writer, law: Law, budget: _Budget) -> World[Place]:
+    def advance(parents: list[int], tokens: list[int], places: list[Place]) -> list[Draws]:
+        budget.n_steps += 1
+        budget.n_checks = writer.n_checks
+        law.select(parents)
+        return law.step(tokens, [place.owed for place in places])
+
+    return World(
+        step=lambda place: writer.step(place, may_say_nothing=False),
+        is_whole=lambda place: place.whole,
+        advance=advance,  # type: ignore[arg-type]  # lists are what it is given
+        spent=lambda: bool(budget.spent()),
+        max_checks=MAX_CHECKS_PER_STEP,
+    )
+
+
+class _Writer:
+    """Turns a token into the place after it: healed bytes first, then the rules of stopping over the grammar."""
+
+    def __init__(self, law: Law, stopping: Stopping) -> None:
+        self._tokens = law.vocabulary.tokens
+        self._end_tokens = law.end_tokens
+        self._stopping = stopping
+        self._verdicts: dict[tuple[Reading, bytes, int], Place | None] = {}
+        self.n_checks = 0
+        self.seconds = 0.0
+
+    def step(self, place: Place, *, may_say_nothing: bool = True) -> Callable[[int], Place | None]:
+        """The check of one next token at `place`."""
+
+        def check(token: int) -> Place | None:
+            self.n_checks += 1
+            started = perf_counter()
+            after = self._write(place, token)
+            self.seconds += perf_counter() - started
+            if after is not None and after.whole and not may_say_nothing and not after.text.strip():
+                return None
+            return after
+
+        return check
+
+    def _write(self, place: Place, token: int) -> Place | None:
+        if token in self._end_tokens:
+            return None if place.owed else self._stopping.end(place)
+        data = self._tokens[token]
+        if not data:
+            return None
+        if place.owed:
+            n_common = min(len(data), len(place.owed))
+            if data[:n_common] != place.owed[:n_common]:
+                return None
+            data, owed = data[n_common:], place.owed[n_common:]
+            place = Place(place.text, place.state, owed, before=place.before)
+            if not data:
+                return place
+        # Particles that wrote the same share the verdict.
+        key = (place.state, place.text, token)
+        if key not in self._verdicts:
+            self._verdicts[key] = self._stopping.write(place, data)
+        return self._verdicts[key]
+
+
+@dataclass
+class _Budget:
+    """What a request may use: tokens, checks, time, and the patience of who asked."""
+
+    request: Complete
+    cancelled: Callable[[], bool]
+    n_steps: int = 0
+    n_checks: int = 0
+    started: float = field(default_factory=monotonic)
+
+    def elapsed_ms(self) -> float:
+        return (monotonic() - self.started) * 1000
+
+    def spent(self) -> str:
+        """What has run out, "" if nothing has."""
+        if self.cancelled():
+            return "cancelled"
+        if self.n_steps >= self.request.max_tokens:
+            return "tokens"
+        if self.elapsed_ms() > self.request.deadline_ms:
+            return "time"
+        return "checks" if self.n_checks >= MAX_CHECKS else ""
+
+
+def _ranked(
+    written: list[Particle[Place]],
+    stopping: Stopping,
+    context: Context,
+    judge: Judge | None,
+    confidence: float,
+    budget: _Budget,
+    counters: Counters,
+) -> tuple[list[Suggestion], str]:
+    """Distinct candidates that the judge lets pass, finished ones first, then by posterior; and why there are none."""
+    spent = budget.spent()
+    if spent == "cancelled":
+        return [], "cancelled"
+    why = f"nothing fits within the {spent} allowed" if spent else "nothing fits"
+    kept: list[tuple[Particle[Place], bytes]] = []
+    for particle in written:
+        places = ([particle.state] if particle.finished else []) + stopping.fallbacks(particle.state.before)
+        if not particle.finished:
+            places = stopping.fallbacks(particle.state)
+        n_judged = 0
+        for place in places:
+            text = place.text
+            if not text.strip():
+                why = "the line is complete"
+                break
+            if stopping.repeats(text):
+                why = "only what follows anyway"
+                continue
+            if judge is not None and judge.adds_error(context.prefix, text, context.suffix):
+                n_judged += 1
+                counters.add("withheld_by_parse")
+                log.warning("a completion that the constraint let pass was withheld (%s)", context.language)
+                why = "withheld by the final parse"
+                if n_judged >= MAX_JUDGED:
+                    break
+                continue
+            kept.append((particle, text))
+            break
+    shares = posterior((text, particle.log_weight) for particle, text in kept)
+    best: dict[bytes, Particle[Place]] = {}
+    for particle, text in kept:
+        if text not in best or (particle.finished, particle.log_probability) > (
+            best[text].finished,
+            best[text].log_probability,
+        ):
+            best[text] = particle
+    by_weight = budget.request.temperature > 0
+    order = sorted(
+        best,
+        key=lambda text: (
+            not best[text].finished,
+            -shares.get(text, -np.inf) if by_weight else -best[text].log_probability,
+        ),
+    )
+    items = [
+        Suggestion(
+            text=text,
+            log_weight=shares.get(text, -np.inf) if budget.request.n > 1 and by_weight else best[text].log_weight,
+            log_probability=best[text].log_probability,
+            stop_reason="whole" if best[text].finished else "stuck" if best[text].stuck else spent or "whole",
+            n_tokens=best[text].n_tokens,
+            n_checks=best[text].n_checks,
+            confidence=confidence,
+        )
+        for text in order
+    ]
+    return items, why
+
+
+# The judge keeps the tree of the last text of a document; a handful of documents is what people work on at a time.
+_JUDGES: OrderedDict[tuple[str, str], Judge] = OrderedDict()
+_MAX_JUDGES = 8
+
+
+def _judge(context: Context) -> Judge | None:
+    """The judge of this document; None for a language without a grammar."""
+    key = (context.document, context.language)
+    if key not in _JUDGES:
+        try:
+            _JUDGES[key] = Judge(context.language)
+        except (UnknownLanguage, UnsupportedGrammar):
+            return None
+        if len(_JUDGES) > _MAX_JUDGES:
+            _JUDGES.popitem(last=False)
+    _JUDGES.move_to_end(key)
+    return _JUDGES[key]

@@ -1,0 +1,173 @@
+"""Several candidates at once: sequential Monte Carlo over sampler steps, and its deterministic twin, a beam.
+
+Particles move in lock step, one token each per round. A particle's log weight grows by the log of the mass that the
+constraint left at each step; when few particles carry most of the weight, they are drawn anew in proportion to it.
+A finished particle keeps its weight. The posterior of a text is the summed weight of the particles that wrote it.
+
+Knows states only through the functions it is given: no grammar, no clock, no text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from treegraft_daemon.engine.model.law import Draws
+from treegraft_daemon.engine.sampler import Choice, accepted_draws, choose
+
+S = TypeVar("S")
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Particle(Generic[S]):
+    """One candidate on its way. `stuck`: nothing fitted any more."""
+
+    state: S
+    log_weight: float = 0.0
+    log_probability: float = 0.0
+    n_tokens: int = 0
+    n_checks: int = 0
+    finished: bool = False
+    stuck: bool = False
+
+    def after(self, choice: Choice[S], finished: bool) -> Particle[S]:
+        """This particle, one token on."""
+        return Particle(
+            choice.state,
+            self.log_weight + choice.log_weight,
+            self.log_probability + choice.log_probability,
+            self.n_tokens + 1,
+            self.n_checks + choice.n_checks,
+            finished,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class World(Generic[S]):
+    """What particles move in.
+
+    step: the check of one particle's next token. is_whole: whether a state is finished.
+    advance: for each surviving row its parent's row, its token and its new state; the draws that come next.
+    spent: whether to end now, whatever is finished.
+    """
+
+    step: Callable[[S], Callable[[int], S | None]]
+    is_whole: Callable[[S], bool]
+    advance: Callable[[Sequence[int], Sequence[int], Sequence[S]], list[Draws]]
+    spent: Callable[[], bool]
+    max_checks: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Move(Generic[S]):
+    """A particle after its step, from which row it came and by which token; row -1 for one that rests."""
+
+    particle: Particle[S]
+    row: int = -1
+    token: int = -1
+
+
+def explore(start: S, draws: list[Draws], world: World[S], rng: np.random.Generator) -> list[Particle[S]]:
+    """As many particles as there are rows of `draws`, moved until all are finished or stuck, or all is spent."""
+    n = len(draws)
+    moves = [_Move(Particle(start), row) for row in range(n)]
+    while not world.spent():
+        moves = [_moved(move, draws, world, rng) for move in moves]
+        log_weights = [-math.inf if move.particle.stuck else move.particle.log_weight for move in moves]
+        if max(log_weights) > -math.inf and effective_size(log_weights) < n / 2:
+            level = _log_sum(log_weights) - math.log(n)
+            moves = [
+                replace(moves[ancestor], particle=replace(moves[ancestor].particle, log_weight=level))
+                for ancestor in systematic(log_weights, rng)
+            ]
+        live = [move for move in moves if move.row >= 0]
+        if not live:
+            break
+        draws = world.advance(
+            [move.row for move in live], [move.token for move in live], [move.particle.state for move in live]
+        )
+        rows = iter(range(len(live)))
+        moves = [replace(move, row=next(rows)) if move.row >= 0 else move for move in moves]
+    return [move.particle for move in moves]
+
+
+def _moved(move: _Move[S], draws: list[Draws], world: World[S], rng: np.random.Generator) -> _Move[S]:
+    if move.row < 0:
+        return move
+    particle = move.particle
+    choice = choose(draws[move.row], world.step(particle.state), max_checks=world.max_checks, rng=rng)
+    if choice is None:
+        return _Move(replace(particle, stuck=True))
+    whole = world.is_whole(choice.state)
+    return _Move(particle.after(choice, whole), -1 if whole else move.row, choice.token)
+
+
+def beam(start: S, draws: list[Draws], world: World[S]) -> list[Particle[S]]:
+    """The most probable of what can be written, as many as there are rows of `draws`; draws must be by probability.
+
+    All rows begin alike, so the first round looks at one of them only.
+    """
+    n = len(draws)
+    moves = [_Move(Particle(start), 0)]
+    while not world.spent():
+        found = [move for move in moves if move.row < 0]
+        for move in moves:
+            if move.row >= 0:
+                found += _branches(move, draws[move.row], world, n)
+        found.sort(key=lambda move: (move.particle.stuck, -move.particle.log_probability))
+        moves = found[:n]
+        live = [move for move in moves if move.row >= 0]
+        if not live:
+            break
+        draws = world.advance(
+            [move.row for move in live], [move.token for move in live], [move.particle.state for move in live]
+        )
+        rows = iter(range(len(live)))
+        moves = [replace(move, row=next(rows)) if move.row >= 0 else move for move in moves]
+    return [move.particle for move in moves]
+
+
+def _branches(move: _Move[S], draws: Draws, world: World[S], n: int) -> list[_Move[S]]:
+    choices = accepted_draws(draws, world.step(move.particle.state), n, max_checks=world.max_checks)
+    if not choices:
+        return [_Move(replace(move.particle, stuck=True))]
+    result = []
+    for choice in choices:
+        whole = world.is_whole(choice.state)
+        result.append(_Move(move.particle.after(choice, whole), -1 if whole else move.row, choice.token))
+    return result
+
+
+def effective_size(log_weights: Sequence[float]) -> float:
+    """How many equally weighted particles these are worth: between 1 and their number."""
+    top = max(log_weights)
+    w = [math.exp(log_weight - top) for log_weight in log_weights]
+    return sum(w) ** 2 / sum(x * x for x in w)
+
+
+def systematic(log_weights: Sequence[float], rng: np.random.Generator) -> list[int]:
+    """An ancestor for each particle: i is chosen N w_i times, rounded up or down, with mean N w_i."""
+    w = np.exp(np.array(log_weights) - max(log_weights))
+    places = (rng.random() + np.arange(len(w))) / len(w) * w.sum()
+    # Rounding may carry the last place past the last sum; clipping keeps it on a particle of positive weight.
+    last = int(np.flatnonzero(w)[-1])
+    return [min(int(ancestor), last) for ancestor in np.searchsorted(w.cumsum(), places, side="right")]
+
+
+def posterior(weighted: Iterable[tuple[K, float]]) -> dict[K, float]:
+    """Log of the share of each key; weights of equal keys are summed. Empty if nothing has weight."""
+    sums: dict[K, float] = {}
+    for key, log_weight in weighted:
+        if log_weight > -math.inf:
+            sums[key] = float(np.logaddexp(sums[key], log_weight)) if key in sums else log_weight
+    total = _log_sum(list(sums.values())) if sums else 0.0
+    return {key: log_weight - total for key, log_weight in sorted(sums.items(), key=lambda item: -item[1])}
+
+
+def _log_sum(values: Sequence[float]) -> float:
+    return float(np.logaddexp.reduce(np.array(values)))

@@ -1,0 +1,251 @@
+"""When a suggestion is whole.
+
+A *place* is where the writing stands: the bytes written since the cursor and the state of the grammar after them. A
+place meets the goal when the suffix may follow it as it stands. The model says that it is done by wanting what comes
+after: a line break, or the bracket or quote that already stands behind the cursor. At a place that meets the goal
+that wish ends the suggestion; elsewhere a line break is taken only where more lines must follow.
+
+Knows bytes and grammar states; no tokens, no probabilities, no clock.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+BLANKS = b" \t"
+# What an editor or a person has put behind the cursor to close something that is open before it.
+CLOSERS = b")]}>\"'`;"
+
+
+class Reading(Protocol):
+    """A state of a grammar: `treegraft_grammars.ParseState`, or `Free`."""
+
+    def step(self, data: bytes) -> Reading | None: ...
+    def reach(self, suffix: bytes) -> int: ...
+    def depth(self) -> int: ...
+
+
+class Free:
+    """The state when there is no constraint: everything may follow."""
+
+    def step(self, data: bytes) -> Free:
+        return self
+
+    def reach(self, suffix: bytes) -> int:
+        return len(suffix) + 1
+
+    def depth(self) -> int:
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the writing stands.
+
+    owed: healed bytes that the next tokens must still repeat. before: the place one token earlier.
+    pause: the place before the last line break, whole if the next line turns out to be another statement.
+    """
+
+    text: bytes
+    state: Reading
+    owed: bytes = b""
+    whole: bool = False
+    before: Place | None = None
+    pause: Place | None = None
+
+
+class Goal:
+    """What a whole suggestion must reach in the suffix."""
+
+    def __init__(self, cursor: Reading, suffix: bytes, start: Reading) -> None:
+        """If the document parses as it is, all of the suffix; else as far as now, and past its first line of text.
+
+        A first line that is broken by itself cannot be passed; then its first token will do. `start` is the state of
+        an empty text.
+        """
+        self._suffix = suffix
+        self._reaches: dict[Reading, int] = {}
+        self.base = self.reach(cursor)
+        self.parses = self.base > len(suffix)
+        # What the judge asks for at least.
+        self.floor = self.base if self.parses else max(self.base, _end_of_first_token(suffix))
+        line = suffix[: _end_of_first_text(suffix)]
+        bare = line.lstrip(CLOSERS + b" \t\r\n,.:")
+        readable = start.reach(bare) >= len(bare)
+        self.least = max(self.floor, len(line)) if readable else self.floor
+
+    def reach(self, state: Reading) -> int:
+        """How far the suffix reads after this state; one more than its length when the document may end there."""
+        reach = self._reaches.get(state)
+        if reach is None:
+            reach = self._reaches[state] = state.reach(self._suffix)
+        return reach
+
+    def met(self, state: Reading) -> bool:
+        return self.reach(state) >= self.least
+
+    def fully_met(self, state: Reading) -> bool:
+        return self.reach(state) > len(self._suffix)
+
+
+class Stopping:
+    """The rules for one cursor."""
+
+    def __init__(self, cursor: Reading, start: Reading, prefix: bytes, suffix: bytes, *, multiline: bool) -> None:
+        """`cursor` is the state at the cursor, `start` that of an empty text."""
+        self.goal = Goal(cursor, suffix, start)
+        self._cursor = cursor
+        self._multiline = multiline
+        # Indented blocks count as open, too, and the one of this line may be settled by its first token only.
+        self._depth = (cursor.step(b"x") or cursor).depth()
+        self._line = prefix[prefix.rfind(b"\n") + 1 :]
+        self._indent = _indentation(self._line)
+        self._rest = suffix.split(b"\n", 1)[0].strip()
+        self._next = next((line.strip() for line in suffix.split(b"\n")[1:] if line.strip()), b"")
+
+    @property
+    def on_blank_line(self) -> bool:
+        """Whether nothing but blanks stands on the cursor's line, on either side."""
+        return not self._line.strip() and not self._rest
+
+    def write(self, place: Place, data: bytes) -> Place | None:
+        """The place after `data`, cut short and whole if that ends the suggestion; None if it does not fit."""
+        line_break = _first_break(data)
+        head = (
+            place if line_break == 0 else self._write_in_line(place, data if line_break is None else data[:line_break])
+        )
+        if head is None or head.whole:
+            return head
+        if place.pause is not None and head.text[len(place.pause.text) :].strip():
+            # The line after the pause has begun: is it part of the same statement?
+            if _indentation(head.text[len(place.pause.text) :].lstrip(b"\r\n")) <= self._indent:
+                return place.pause
+            head = replace(head, pause=None)
+        if line_break is None:
+            return head
+        if head.pause is not None:  # A blank line ends a statement.
+            return head.pause
+        return self._break_line(place, head, data[line_break:])
+
+    def end(self, place: Place) -> Place | None:
+        """This place as a whole suggestion, without trailing blanks; None if the suffix cannot follow."""
+        text = place.text.rstrip(BLANKS)
+        if text != place.text and (state := self._cursor.step(text)) is not None and self.goal.met(state):
+            return Place(text, state, whole=True, before=place.before)
+        return replace(place, whole=True) if self.goal.met(place.state) else None
+
+    def fallbacks(self, place: Place | None) -> list[Place]:
+        """Earlier places that meet the goal and say something: farthest into the suffix first, then latest."""
+        found = []
+        while place is not None and place.text.strip():
+            if not place.owed:
+                end = self.end(place)
+                if end is not None or self.goal.reach(place.state) >= self.goal.floor:
+                    found.append(end or replace(place, whole=True))
+            place = place.before
+        return sorted(found, key=lambda end: -self.goal.reach(end.state))
+
+    def repeats(self, text: bytes) -> bool:
+        """Whether this would only write again what already follows: the rest of the line, or the next line."""
+        written = (self._line + text).strip()
+        if self._rest:
+            return len(self._rest) > 1 and text.strip() == self._rest
+        return written == self._next and any(chr(byte).isalnum() for byte in written)
+
+    def _write_in_line(self, place: Place, data: bytes) -> Place | None:
+        """`data` has no line break."""
+        if self._rest[:1] and self._rest[:1] in CLOSERS:
+            at = data.find(self._rest[:1])
+            while at >= 0:
+                end = self._rejoined(place, data, at)
+                if end is not None:
+                    return end
+                at = data.find(self._rest[:1], at + 1)
+        state = place.state.step(data)
+        if state is None:
+            return None
+        after = Place(place.text + data, state, before=place, pause=place.pause)
+        if len(self._rest) > 1 and after.text.rstrip().endswith(self._rest):
+            # All that stands behind the cursor was written once more.
+            text = after.text[: after.text.rindex(self._rest)]
+            kept = self._cursor.step(text) if text else self._cursor
+            if kept is not None and text.strip():
+                end = self.end(Place(text, kept, before=place))
+                if end is not None and self.goal.reach(state) <= self.goal.reach(end.state):
+                    return end
+        return after
+
+    def _rejoined(self, place: Place, data: bytes, at: int) -> Place | None:
+        """The end before data[at], a closing byte that stands in the suffix too, unless it closes something else."""
+        state = place.state.step(data[:at]) if at else place.state
+        if state is None or not (place.text + data[:at]).strip():
+            return None
+        end = self.end(Place(place.text + data[:at], state, before=place))
+        if end is None:
+            return None
+        closed = state.step(data[at : at + 1])
+        # In a broken document the goal is weak: if the suffix reads farther with this bracket, it is not the same one.
+        return end if closed is None or self.goal.reach(closed) <= self.goal.reach(end.state) else None
+
+    def _break_line(self, place: Place, head: Place, rest: bytes) -> Place | None:
+        end = self.end(head)
+        if end is not None and head.state.depth() > self._depth and not self.goal.fully_met(end.state):
+            end = None  # In a broken document, what was opened here is closed first.
+        blank = rest.lstrip(b"\r\n")
+        if end is not None and (not self._multiline or rest.count(b"\n") > 1) and end.text.strip():
+            return end
+        if end is not None and not end.text.strip():
+            # Nothing is written yet. On a line with text that means: this line is complete.
+            return None if self.on_blank_line else end
+        if end is None and not self._must_go_on(head):
+            return None
+        state = head.state.step(rest)
+        if state is None:
+            return end
+        if end is not None and blank.strip() and _indentation(blank) <= self._indent:
+            return end
+        after = Place(head.text + rest, state, before=place)
+        return replace(after, pause=end) if end is not None and not blank.strip() else after
+
+    def _must_go_on(self, head: Place) -> bool:
+        """Whether a line break belongs here although the suffix cannot follow: a bracket or a block was opened."""
+        if self._multiline or head.state.depth() > self._depth:
+            return True
+        line = (self._line + head.text).rsplit(b"\n", 1)[-1].strip()
+        return line.endswith((b":", b"{")) or line.startswith(b"@") or line.endswith((b"then", b"do", b"else"))
+
+
+def _first_break(data: bytes) -> int | None:
+    """Where the first line break begins."""
+    at = data.find(b"\n")
+    if at < 0:
+        return None
+    return at - 1 if at and data[at - 1 : at] == b"\r" else at
+
+
+def _indentation(line: bytes) -> int:
+    """Columns of blanks at the start; a tab goes to the next multiple of four."""
+    column = 0
+    for byte in line:
+        if byte == 0x20:
+            column += 1
+        elif byte == 0x09:
+            column += 4 - column % 4
+        else:
+            break
+    return column
+
+
+def _end_of_first_token(suffix: bytes) -> int:
+    """The end of the first word or mark, at least."""
+    found = re.match(rb"\s*(\w+|\S)", suffix)
+    return found.end() if found else len(suffix)
+
+
+def _end_of_first_text(suffix: bytes) -> int:
+    """The end of the first line that is not blank."""
+    start = len(suffix) - len(suffix.lstrip())
+    end = suffix.find(b"\n", start)
+    return len(suffix) if end < 0 else end

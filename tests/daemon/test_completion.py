@@ -1,0 +1,249 @@
+"""What is suggested at a cursor, given what the model wants to write: text in, text out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from scripted import END, ScriptedLaw, Wish
+from treegraft_daemon.engine import completion
+from treegraft_daemon.engine.completion import suggest
+from treegraft_daemon.engine.model.law import Context
+from treegraft_daemon.telemetry import Counters
+from treegraft_protocol.messages import Complete, Suggestions
+
+TOKENS = [bytes([byte]) for byte in range(256)]
+
+
+def ask(
+    text: str,
+    wish: Callable[[bytes], Wish],
+    tokens: Sequence[bytes] = (),
+    *,
+    language: str = "python",
+    healed: bytes = b"",
+    cancelled: Callable[[], bool] = lambda: False,
+    counters: Counters | None = None,
+    **options: object,
+) -> Suggestions:
+    """Complete at `$0`; the law's tokens are the single bytes and `tokens`."""
+    prefix, suffix = text.encode().split(b"$0")
+    law = ScriptedLaw(
+        wish, [*TOKENS, *dict.fromkeys(token for token in tokens if len(token) > 1 and token != END)], healed
+    )
+    context = Context("file:///a", "a", language, prefix, suffix)
+    request = Complete(id=1, document="file:///a", version=1, offset=len(prefix), **options)  # type: ignore[arg-type]
+    return suggest(request, context, law, cancelled=cancelled, counters=counters)
+
+
+def check(
+    text: str,
+    draws: Sequence[str | Sequence[str]],
+    expect: str | None,
+    *,
+    language: str = "python",
+    healed: str = "",
+    multiline: bool = False,
+    constraint: bool = True,
+) -> Suggestions:
+    """`draws[i]`: what the model wants as token i, the most wanted first; a refused first draw is not asked for again.
+
+    After the last of them the model wants line breaks, then everything else.
+    """
+    wishes = [[wish] if isinstance(wish, str) else list(wish) for wish in draws]
+    tokens = [token.encode() for wish in wishes for token in wish]
+
+    n_written = {b"": 0}
+
+    def wish(written: bytes) -> Wish:
+        at = n_written.setdefault(written, max(n_written.values()) + 1)
+        now = [token.encode() for token in wishes[at]] if at < len(wishes) else [b"\n", END]
+        return [*now, *(token for token in TOKENS if token not in now)]
+
+    found = ask(
+        text, wish, tokens, language=language, healed=healed.encode(), multiline=multiline, constraint=constraint
+    )
+    assert [item.text.decode() for item in found.items] == ([] if expect is None else [expect]), found
+    return found
+
+
+def test_second_comma_is_refused() -> None:
+    check("f(a, $0)", draws=[[", b", "b"]], expect="b")
+
+
+def test_the_line_ends_where_the_model_wants_to_break_it() -> None:
+    check("x = $0\ny = 2\n", draws=["foo", "(", "1", ")", "\n"], expect="foo(1)")
+
+
+def test_a_token_is_cut_at_its_line_break() -> None:
+    check("x = $0\ny = 2\n", draws=["foo", "(1)\n\n"], expect="foo(1)")
+    check("if x$0\n    y = 2\n", draws=[":\n    "], expect=":")
+
+
+def test_windows_line_breaks_are_line_breaks() -> None:
+    check("x = $0\r\ny = 2\r\n", draws=["foo", "\r\n"], expect="foo")
+
+
+def test_a_break_is_refused_where_the_suffix_cannot_follow() -> None:
+    check("x = foo(1$0\ny = 2\nz = 3\n", draws=[["\n", ")"], "\n"], expect=")")
+
+
+def test_a_block_that_is_opened_is_filled() -> None:
+    check("$0\ny = 2\n", draws=["if x:", "\n    ", "pass", "\n"], expect="if x:\n    pass")
+
+
+def test_a_bracket_that_is_opened_may_span_lines() -> None:
+    check("x = $0\ny = 2\n", draws=["foo(", "\n    ", "1,", "\n", ")", "\n"], expect="foo(\n    1,\n)")
+
+
+def test_the_bracket_behind_the_cursor_is_not_written_again() -> None:
+    check("foo($0)\n", draws=["a", ")", "\n"], expect="a")
+    check("foo(bar($0)\n", draws=["a", ")", ")", "\n"], expect="a)")
+    check("def foo($0):\n    pass\n", draws=["a, b):\n"], expect="a, b")
+    check('foo("$0")\n', draws=["a", '")\n'], expect="a")
+
+
+def test_what_stands_behind_the_cursor_is_not_written_again() -> None:
+    check("x = $0 + other\n", draws=["a", " + ", "other", "\n"], expect="a")
+
+
+def test_the_end_token_counts_only_where_the_suffix_follows() -> None:
+    check("x = f(1$0\ny = 2\nz = 3\n", draws=[["<end>", ")"], "<end>"], expect=")")
+
+
+def test_trailing_blanks_are_dropped() -> None:
+    check("x = $0\ny = 2\n", draws=["foo", "  ", "\n"], expect="foo")
+
+
+def test_a_complete_line_is_left_alone_if_the_model_is_sure() -> None:
+    found = ask("x = 1$0\ny = 2\n", lambda _: {b"\n": 0.9, b"0": 0.1})
+    assert not found.items
+    assert found.reason == "the line is complete"
+
+
+def test_a_complete_line_goes_on_if_the_model_is_not_sure() -> None:
+    found = ask("x = 1$0\ny = 2\n", lambda text: {b"\n": 0.4, b"0": 0.3} if not text else {b"\n": 1.0})
+    assert [item.text for item in found.items] == [b"0"]
+
+
+def test_blank_lines_are_not_suggested() -> None:
+    check("def f():\n    $0\n\ny = 2\n", draws=[["\n", "    ", "pass"], ["\n", "pass"], "\n"], expect="    pass")
+
+
+def test_the_next_line_is_not_suggested_again() -> None:
+    found = check("def f(a):\n    $0\n    return a\n", draws=["return a", "\n"], expect=None)
+    assert found.reason == "only what follows anyway"
+
+
+def test_healed_bytes_are_not_returned() -> None:
+    check("foo.ba$0\n", draws=["bar", "(", ")", "\n"], expect="r()", healed="ba")
+    check("foo.ba$0\n", draws=["b", "arc", "\n"], expect="rc", healed="ba")
+    check("foo.ba$0\n", draws=[["far", "bar"], "\n"], expect="r", healed="ba")
+
+
+def test_multiline_ends_with_the_statement() -> None:
+    check(
+        "$0\n",
+        draws=["if x:", "\n    ", "a()", "\n    ", "b()", "\n", "c()", "\n"],
+        expect="if x:\n    a()\n    b()",
+        multiline=True,
+    )
+    check("$0\n", draws=["a()", "\n", "b()", "\n"], expect="a()", multiline=True)
+    check(
+        "function f() {\n  $0\n}\n",
+        draws=["if (x) {", "\n    ", "a();", "\n  ", "}", "\n  ", "b();"],
+        expect="if (x) {\n    a();\n  }",
+        language="javascript",
+        multiline=True,
+    )
+
+
+def test_braces_of_the_completion_are_closed() -> None:
+    check(
+        "function f() {\n  $0\n}\n",
+        draws=["if (x) {", "\n    ", "a();", "\n  ", "}", "\n"],
+        expect="if (x) {\n    a();\n  }",
+        language="javascript",
+    )
+
+
+def test_a_broken_suffix_is_read_as_far_as_before() -> None:
+    check("x = $0\ny = = 2\n", draws=["foo", "\n"], expect="foo")
+
+
+def test_out_of_tokens_the_last_whole_place_is_returned() -> None:
+    text = b"aa.bb(1, 2) + cc.dd(3"
+    found = ask("x = $0\ny = 2\n", lambda written: [text[len(written) : len(written) + 1]], max_tokens=20)
+    assert [item.text for item in found.items] == [b"aa.bb(1, 2) + cc.dd"]
+    assert found.items[0].stop_reason == "tokens"
+
+
+def test_nothing_that_fits_is_said() -> None:
+    found = ask("x = f($0\n", lambda _: [b")", b"]"] if _ == b"" else [b"]"])
+    assert [item.text for item in found.items] == [b")"]
+    assert found.items[0].stop_reason == "stuck"
+    found = ask("x = [$0)\n", lambda _: [b"}"])
+    assert (found.items, found.reason) == ((), "nothing fits")
+
+
+def test_without_constraint_the_line_is_written_as_it_comes() -> None:
+    found = check("f(a, $0)\n", draws=[", b", "]]", "\n"], expect=", b]]", constraint=False)
+    assert not found.constrained
+    assert found.reason == "constraint off: not asked for"
+
+
+def test_an_unknown_language_is_said() -> None:
+    found = check("x $0\n", draws=["y", "\n"], expect="y", language="cobol")
+    assert not found.constrained
+    assert found.reason == "constraint off: no grammar for cobol"
+
+
+def test_cancelled_before_and_within() -> None:
+    assert ask("x = $0\n", lambda _: [b"a"], cancelled=lambda: True).reason == "cancelled"
+    polls = iter([False] * 5 + [True] * 9)
+    found = ask("x = $0\n", lambda _: [b"a"], cancelled=lambda: next(polls))
+    assert (found.reason, found.items) == ("cancelled", ())
+    assert found.timings.n_steps <= 5
+
+
+def test_time_runs_out() -> None:
+    found = ask("x = $0\n", lambda _: [b"a"], deadline_ms=0)
+    assert (found.reason, found.items) == ("nothing fits within the time allowed", ())
+
+
+def test_what_the_judge_refuses_is_withheld_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Strict:
+        def adds_error(self, prefix: bytes, completion_: bytes, suffix: bytes) -> bool:
+            return completion_ != b"f"
+
+    monkeypatch.setattr(completion, "_judge", lambda context: Strict())
+    counters = Counters()
+    text = b"f.a\n"
+    found = ask("x = $0\n", lambda written: [text[len(written) : len(written) + 1]], counters=counters)
+    assert [item.text for item in found.items] == [b"f"]
+    assert counters.snapshot() == {"withheld_by_parse": 1}
+
+
+def test_greedy_asks_for_one_check_per_token() -> None:
+    found = check("x = $0\ny = 2\n", draws=["foo", "(", "1", ")", "\n"], expect="foo(1)")
+    assert found.items[0].n_checks == found.items[0].n_tokens == 5
+
+
+LINE = {b"": {b"a": 0.5, b"b": 0.3, b")": 0.2}, b"a": {b"\n": 1.0}, b"b": {b"\n": 0.5, b"c": 0.5}, b"bc": {b"\n": 1.0}}
+
+
+def test_candidates_of_a_beam_are_the_most_probable() -> None:
+    found = ask("x = $0\ny = 2\n", lambda text: LINE[text], n=3)
+    assert [item.text for item in found.items] == [b"a", b"b", b"bc"]
+    assert [round(math.exp(item.log_probability), 3) for item in found.items] == [0.5, 0.15, 0.15]
+
+
+def test_particles_are_ranked_by_their_posterior() -> None:
+    found = ask("x = $0\ny = 2\n", lambda text: LINE[text], n=400, temperature=1.0)
+    assert found.items[0].text == b"a"
+    assert {item.text for item in found.items} == {b"a", b"b", b"bc"}
+    shares = {item.text: math.exp(item.log_weight) for item in found.items}
+    assert abs(shares[b"a"] - 5 / 8) < 0.11
+    assert sum(shares.values()) == pytest.approx(1)
