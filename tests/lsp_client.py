@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from treegraft_daemon.config import Settings
+from treegraft_daemon.serve.link import Connect
+from treegraft_daemon.serve.server import Server
+from treegraft_daemon.serve.transports import StreamWire
 
 URI = "file:///work/a.py"
 ROOT = Path(__file__).parent.parent
@@ -49,7 +55,8 @@ class Client:
 
     async def reply(self, id: Any, timeout: float = 20) -> dict[str, Any]:
         await self.until(lambda: id in self.replies, timeout)
-        return self.replies[id][0]
+        reply: dict[str, Any] = self.replies[id][0]
+        return reply
 
     async def until(self, holds: Callable[[], bool], timeout: float = 20) -> None:
         async with self.news:
@@ -70,7 +77,8 @@ class Client:
         params = {"processId": None, "rootUri": None, "capabilities": capabilities or INLINE, **more}
         reply = await self.call("initialize", params)
         self.notify("initialized", {})
-        return reply["result"]
+        result: dict[str, Any] = reply["result"]
+        return result
 
     def open(self, text: str, uri: str = URI, language: str = "python", version: int = 1) -> None:
         self.send(opening(text, uri, language, version))
@@ -81,7 +89,8 @@ class Client:
     async def complete(self, line: int, character: int, uri: str = URI, **context: Any) -> list[dict[str, Any]]:
         reply = await self.call("textDocument/inlineCompletion", asking(line, character, uri, **context))
         assert "result" in reply, reply
-        return reply["result"]["items"]
+        items: list[dict[str, Any]] = reply["result"]["items"]
+        return items
 
     async def leave(self) -> None:
         await self.call("shutdown")
@@ -119,7 +128,7 @@ class Client:
         return [message["params"]["message"] for message in self.notices if message["method"] == "window/logMessage"]
 
 
-INLINE = {"textDocument": {"inlineCompletion": {}}}
+INLINE: dict[str, Any] = {"textDocument": {"inlineCompletion": {}}}
 
 
 def notice(method: str, params: Any = ...) -> dict[str, Any]:
@@ -152,6 +161,29 @@ def asking(line: int, character: int, uri: str = URI, trigger: int = 2, **contex
         "position": {"line": line, "character": character},
         "context": {"triggerKind": trigger, **context},
     }
+
+
+class Conversation:
+    """A server object in this process and a client of it, joined by a socket pair."""
+
+    def __init__(self, server: Server, client: Client, over: asyncio.Task[int]) -> None:
+        self.server = server
+        self.client = client
+        self.over = over  # its result is the exit code
+
+
+async def converse(settings: Settings, connect: Connect | None = None) -> Conversation:
+    """Start a conversation, not initialized yet. `hang_up` ends it."""
+    ours, theirs = socket.socketpair()
+    server = Server(settings, connect=connect)
+    reader, writer = await asyncio.open_connection(sock=theirs)
+    over = asyncio.ensure_future(server.converse(StreamWire(*await asyncio.open_connection(sock=ours))))
+    return Conversation(server, Client(reader, writer.write), over)
+
+
+async def hang_up(conversation: Conversation) -> None:
+    conversation.server.finish(1)
+    await conversation.over
 
 
 class Process:
