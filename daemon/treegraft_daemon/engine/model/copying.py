@@ -1,0 +1,207 @@
+"""The local part of the embedded law: what followed the same tokens in this document and in its open siblings.
+
+A `Page` is a read-only text with an index from each token to its places. A `Trail` walks along a page: where the
+last tokens were seen before, and how long each match is; one token further costs microseconds. Knows nothing of
+probabilities beyond counting; `mixture` weighs what is found here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from treegraft_daemon.engine.model.linewise import END, Tokens
+
+# Match lengths that are told apart. Fixed by the fitted weights.
+ORDERS = (1, 2, 3, 4, 5, 6, 8, 12, 20)
+LONGEST = ORDERS[-1]
+# Further contexts: the last but one and but two tokens; the last and the last but two; the line's first two and the last.
+N_EXTRA = 3
+N_LOCAL = len(ORDERS) + N_EXTRA
+N_BUCKETS = 72  # (log2 of the count: 6) x (1, 2 or more ways to go on: 3) x (share of the best: 4)
+NEAR, FAR_WEIGHT = 400.0, 0.02  # A place d tokens from the cursor weighs exp(-d / NEAR) + FAR_WEIGHT.
+_NOWHERE = np.zeros(0, dtype=np.intp)
+_LEVEL = np.searchsorted(ORDERS, np.arange(LONGEST + 1), side="right") - 1
+
+Places = NDArray[np.intp]
+
+
+class Page:
+    """Tokens to copy from: one document around its hole, or all siblings, each part beginning with END.
+
+    A match never runs over an END, since the cursor's own context holds none but its document's start.
+    """
+
+    def __init__(self, parts: list[Tokens], cursor_part: int | None, line_break: int, size: int) -> None:
+        """`cursor_part`: after which part the cursor stands, if nearness to it should count."""
+        marked = [np.concatenate([np.array([END], dtype=np.uint16), part]) for part in parts]
+        self.tokens: Tokens = np.concatenate([*marked, np.array([END], dtype=np.uint16)])
+        self.size = size
+        by_token = np.argsort(self.tokens, kind="stable")
+        # Places are where the next token stands; what an END follows predicts nothing.
+        places = by_token + 1
+        self._places = places[self.tokens[np.minimum(places, len(self.tokens) - 1)] != END]
+        kept = self.tokens[self._places - 1]
+        self._starts = np.searchsorted(kept, np.arange(size + 1))
+        self.lines = line_keys(self.tokens, line_break)
+        self.cursor = sum(map(len, marked[: cursor_part + 1])) if cursor_part is not None else None
+        self._ways: dict[int, Ways] = {}
+
+    def after(self, token: int) -> Places:
+        """Places right after each occurrence of `token`, ascending."""
+        return self._places[self._starts[token] : self._starts[token + 1]]
+
+    def ways(self, token: int) -> Ways:
+        """The ways to go on after `token`, kept for later rows and requests."""
+        found = self._ways.get(token)
+        if found is None:
+            found = self._ways[token] = self.ways_at(self.after(token))
+        return found
+
+    def ways_at(self, places: Places) -> Ways:
+        """The distinct tokens at these places, which of them each place holds, and each place's weight."""
+        following = self.tokens[places]
+        ids = np.flatnonzero(np.bincount(following, minlength=1))
+        rank = np.empty(int(ids[-1]) + 1 if len(ids) else 0, dtype=np.intp)
+        rank[ids] = np.arange(len(ids))
+        return Ways(ids, rank[following], self.weights(places))
+
+    def weights(self, places: Places) -> NDArray[np.float64]:
+        """Nearness of each place to the cursor; 1 on a page without a cursor."""
+        if self.cursor is None:
+            return np.ones(len(places))
+        return np.exp(np.abs(places - self.cursor) * (-1 / NEAR)) + FAR_WEIGHT
+
+    @cached_property
+    def unigram(self) -> NDArray[np.float64] | None:
+        """Shares of all tokens of the page, or None when it holds none."""
+        counts = np.bincount(self.tokens, minlength=self.size).astype(np.float64)
+        counts[END] = 0
+        return counts / counts.sum() if counts.any() else None
+
+    @cached_property
+    def nearby(self) -> NDArray[np.float64] | None:
+        """The same with weight exp(-d / 120) for the distance to the cursor."""
+        if self.cursor is None:
+            return None
+        low = max(self.cursor - 700, 0)
+        tokens = self.tokens[low : self.cursor + 700]
+        distance = np.abs(np.arange(low, low + len(tokens)) - self.cursor)
+        counts = np.bincount(tokens, np.exp(distance / -120.0), minlength=self.size)
+        counts[END] = 0
+        return counts / counts.sum() if counts.any() else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ways:
+    """Ways to go on: distinct tokens `ids`; per place the index into them and a weight."""
+
+    ids: NDArray[np.intp]
+    index: NDArray[np.intp]
+    weights: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What one page says: shares q [slots, ids] (a row sums to 1), and the kind of each slot's count, -1 for none."""
+
+    slots: NDArray[np.intp]
+    buckets: NDArray[np.intp]
+    ids: NDArray[np.intp]
+    shares: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trail:
+    """Where a page says the same as the last tokens: places (of the next token), ascending, and the match lengths.
+
+    recent: the last three tokens, latest first. earlier: places and lengths of one token ago.
+    """
+
+    page: Page
+    recent: tuple[int, int, int] = (END, END, END)
+    places: Places = field(default_factory=lambda: _NOWHERE)
+    lengths: Places = field(default_factory=lambda: _NOWHERE)
+    earlier: tuple[Places, Places] = field(default_factory=lambda: (_NOWHERE, _NOWHERE))
+
+    def step(self, token: int) -> Trail:
+        """The trail after one more token."""
+        places = self.page.after(token)
+        lengths = np.ones(len(places), dtype=np.intp)
+        if len(self.places) and len(places):
+            at = np.searchsorted(self.places, places - 1)
+            np.minimum(at, len(self.places) - 1, out=at)
+            lengths += np.where(self.places[at] == places - 1, self.lengths[at], 0)
+            np.minimum(lengths, LONGEST, out=lengths)
+        return Trail(self.page, (token, *self.recent[:2]), places, lengths, (self.places, self.lengths))
+
+    def evidence(self, line_key: int) -> list[Evidence]:
+        """What followed here. `line_key` tells how the cursor's line began (see `line_keys`)."""
+        found = [self._suffix_matches(line_key)] if len(self.places) else []
+        skipped = self._one_skipped()
+        return found if skipped is None else [*found, skipped]
+
+    def _suffix_matches(self, line_key: int) -> Evidence:
+        """Every match length at once, and the two extra contexts that share the last token."""
+        page, places = self.page, self.places
+        ways = page.ways(self.recent[0])
+        n_ids, n_orders = len(ways.ids), len(ORDERS)
+        levels = _LEVEL[self.lengths]
+        counts = np.zeros(N_LOCAL, dtype=np.int64)
+        counts[:n_orders] = np.bincount(levels, minlength=n_orders)[::-1].cumsum()[::-1]
+        sums = np.zeros((N_LOCAL, n_ids))
+        flat = np.bincount(levels * n_ids + ways.index, ways.weights, minlength=n_orders * n_ids)
+        sums[:n_orders] = flat.reshape(n_orders, n_ids)[::-1].cumsum(axis=0)[::-1]
+        # A place less than three tokens into the page wraps around to its closing END, which equals no third token.
+        third = self.recent[2] or -1
+        for slot, mask in (
+            (n_orders + 1, page.tokens[places - 3] == third),
+            (n_orders + 2, page.lines[places - 1] == line_key),
+        ):
+            chosen = np.flatnonzero(mask)
+            counts[slot] = len(chosen)
+            sums[slot] = np.bincount(ways.index[chosen], ways.weights[chosen], minlength=n_ids)
+        slots = np.flatnonzero(counts)
+        return _evidence(slots, counts[slots], ways.ids, sums[slots])
+
+    def _one_skipped(self) -> Evidence | None:
+        """What stood two places after the two tokens before the last one, whatever stood between."""
+        places, lengths = self.earlier
+        places = places[lengths >= 2] + 1
+        places = places[places < len(self.page.tokens)]
+        places = places[self.page.tokens[places] != END]
+        if not len(places):
+            return None
+        ways = self.page.ways_at(places)
+        sums = np.bincount(ways.index, ways.weights, minlength=len(ways.ids))[None]
+        return _evidence(np.array([len(ORDERS)]), np.array([len(places)]), ways.ids, sums)
+
+
+def _evidence(
+    slots: NDArray[np.intp], counts: NDArray[np.int64], ids: NDArray[np.intp], sums: NDArray[np.float64]
+) -> Evidence:
+    shares = sums / sums.sum(axis=1, keepdims=True)
+    often = _LOG2[np.minimum(counts, len(_LOG2) - 1)]
+    ways = np.minimum((sums > 0).sum(axis=1), 3) - 1
+    sure = np.minimum((shares.max(axis=1) * 4).astype(np.intp), 3)
+    return Evidence(slots, (often * 3 + ways) * 4 + sure, ids, shares)
+
+
+_LOG2 = np.minimum(np.log2(np.maximum(np.arange(64), 1)).astype(np.intp), 5)
+
+
+def line_keys(tokens: Tokens, line_break: int) -> NDArray[np.int32]:
+    """For each token the first two tokens of its line as one number; at a line's first token that one alone.
+
+    A line break belongs to the line that it ends, so after it the previous line speaks.
+    """
+    places = np.arange(len(tokens))
+    first = np.ones(len(tokens), dtype=bool)
+    first[1:] = (tokens[:-1] == line_break) | (tokens[:-1] == END)
+    starts = np.maximum.accumulate(np.where(first, places, 0))
+    wide = tokens.astype(np.int32)
+    second = wide[np.minimum(starts + 1, len(tokens) - 1)]
+    return (wide[starts] << 14) + np.where(places > starts, second + 1, 0)

@@ -1,0 +1,320 @@
+"""The default law: copying from what is open, mixed with n-grams by fitted weights. numpy only, no torch.
+
+Each source of evidence says which tokens it would put next (shares q) and how good its grounds are (a bucket). The law
+is a fold over the sources from short contexts to long: p becomes (1 - w) p + w q with w fitted per source, bucket and
+kind of request. It starts from a law without context in which every token is possible, so nothing has probability 0.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from treegraft_daemon.engine.model.copying import LONGEST, N_LOCAL, ORDERS, Evidence, Page, Trail
+from treegraft_daemon.engine.model.draws import draws_from_row
+from treegraft_daemon.engine.model.law import Cancelled, Context, Draws, OpenFile, Sampling
+from treegraft_daemon.engine.model.linewise import END, LineTokenizer, Tokens
+from treegraft_daemon.engine.model.ngram import N_BUCKETS, N_ORDERS, NgramTable
+from treegraft_grammars.vocabulary import Vocabulary
+
+EMBEDDED = Path(__file__).parent / "embedded"
+# What is read at most; more costs time and hardly changes the law.
+PREFIX_BYTES, SUFFIX_BYTES, SIBLING_BYTES, N_SIBLINGS = 200_000, 100_000, 80_000, 8
+KEPT_PAGES, KEPT_SIBLINGS, HEALED_TOKENS = 4, 64, 4
+
+
+def _slots() -> list[str]:
+    """The fold's order: sources with short contexts first, at equal length the document last."""
+    order = ["unigram.sibling", "unigram.document", "unigram.nearby"]
+    extra = {1: ["skip1"], 2: ["skip0", "skip2"]}
+    for length in ORDERS:
+        order += [f"global.{length}"] if length <= N_ORDERS else []
+        order += [f"sibling.{length}", f"document.{length}"]
+        order += [f"{page}.{name}" for name in extra.get(length, []) for page in ("sibling", "document")]
+    return order
+
+
+SLOTS = _slots()
+_LOCAL_NAMES = [str(length) for length in ORDERS] + ["skip0", "skip1", "skip2"]
+SLOT_OF = {page: np.array([SLOTS.index(f"{page}.{name}") for name in _LOCAL_NAMES]) for page in ("sibling", "document")}
+GLOBAL_SLOTS = [SLOTS.index(f"global.{k}") for k in range(1, N_ORDERS + 1)]
+assert len(_LOCAL_NAMES) == N_LOCAL
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weights:
+    """w [slot, bucket] for each kind of request; "any" for kinds not fitted."""
+
+    tables: dict[str, NDArray[np.float64]]
+
+    def of(self, kind: str) -> NDArray[np.float64]:
+        """The table of this kind (see `kind_of`)."""
+        return self.tables.get(kind, self.tables["any"])
+
+    @classmethod
+    def load(cls, path: Path) -> Weights:
+        """From the JSON that `training` wrote: logits of w as a sum of slot, slot and bucket, and slot and kind."""
+        stored = json.loads(path.read_text())
+        logits = np.array(stored["slots"])[:, None] + np.array(stored["buckets"])
+        kinds = {kind: np.array(offsets)[:, None] for kind, offsets in stored["kinds"].items()}
+        return cls({kind: 1 / (1 + np.exp(-(logits + offset))) for kind, offset in kinds.items()})
+
+
+def kind_of(language: str, has_siblings: bool) -> str:
+    """Name of the kind of request that weights are fitted for."""
+    return f"{language}+" if has_siblings else language
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """What a request's states share: the pages, the law without context, the weights."""
+
+    pages: dict[str, Page]
+    unigrams: list[tuple[int, int, NDArray[np.float64]]]  # (slot, bucket, shares of the whole vocabulary)
+    base: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    table: NgramTable
+    line_break: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """One place in the text: the last tokens, how its line began, and the trails on every page. A value."""
+
+    reading: Reading
+    last: tuple[int, ...]  # At most as many as the n-grams want.
+    line: tuple[int, ...]  # At most the first two tokens of the current line.
+    trails: dict[str, Trail]
+
+    def step(self, token: int) -> State:
+        """The state after one more token."""
+        starts_line = not self.last or self.last[-1] in (self.reading.line_break, END)
+        line = (token,) if starts_line else (*self.line, token)[:2]
+        trails = {name: trail.step(token) for name, trail in self.trails.items()}
+        return State(self.reading, (*self.last, token)[-N_ORDERS:], line, trails)
+
+    @property
+    def line_key(self) -> int:
+        """As `copying.line_keys`."""
+        return (self.line[0] << 14) + (self.line[1] + 1 if len(self.line) > 1 else 0) if self.line else -1
+
+    def evidence(self) -> list[Evidence]:
+        """All sources' evidence in slots of the fold, in no order."""
+        found = []
+        key = self.line_key
+        for name, trail in self.trails.items():
+            for one in trail.evidence(key):
+                found.append(Evidence(SLOT_OF[name][one.slots], one.buckets, one.ids, one.shares))
+        for slot, answer in zip(GLOBAL_SLOTS, self.reading.table.find(list(self.last)), strict=True):
+            if answer is not None:
+                bucket, ids, shares = answer
+                found.append(Evidence(np.array([slot]), np.array([bucket]), ids, shares[None]))
+        return found
+
+    def law(self) -> NDArray[np.float64]:
+        """The next token's probabilities, float64 [vocabulary]; they sum to 1."""
+        reading = self.reading
+        evidence = self.evidence()
+        w = np.zeros(len(SLOTS))
+        for slot, bucket, _ in reading.unigrams:
+            w[slot] = reading.weights[slot, bucket]
+        for one in evidence:
+            w[one.slots] = reading.weights[one.slots, one.buckets]
+        # What is left for a source after all later ones took their share.
+        left = np.cumprod((1 - w)[::-1])[::-1]
+        coefficients = w * np.append(left[1:], 1)
+        p = reading.base * left[0]
+        for slot, _, shares in reading.unigrams:
+            p += coefficients[slot] * shares
+        for one in evidence:
+            p[one.ids] += coefficients[one.slots] @ one.shares
+        return p
+
+
+class MixtureLaw:
+    """The embedded law as the completion loop sees it; see `law.Law`."""
+
+    name = "embedded"
+    end_tokens = frozenset({END})
+
+    def __init__(self, tokenizer: LineTokenizer, table: NgramTable, weights: Weights) -> None:
+        self.tokenizer = tokenizer
+        self.vocabulary: Vocabulary = tokenizer.vocabulary
+        self._table = table
+        self._weights = weights
+        self._siblings: OrderedDict[bytes, Tokens] = OrderedDict()
+        self._pages: OrderedDict[tuple[bytes, ...], Page] = OrderedDict()
+        self._rows: list[list[State]] = []
+        self._owed = b""
+        self._sampling = Sampling(0.0, np.random.default_rng(0))
+
+    def prefill(self, context: Context, sampling: Sampling, cancelled: Callable[[], bool]) -> tuple[Draws, bytes]:
+        """See `law.Law`. The last word of the prefix is dropped and owed: how it is cut into tokens depends on its end."""
+        prefix, owed = heal(self.tokenizer.read(_tail(context.prefix)), context.prefix, self.vocabulary)
+        self._owed, self._sampling = owed, sampling
+        state = self.begin(prefix, context, cancelled)
+        self._rows = [[state]]
+        return self._draws(state, owed), owed
+
+    def fork(self, n: int) -> list[Draws]:
+        """See `law.Law`."""
+        state = self._rows[0][-1]
+        self._rows = [[state] for _ in range(n)]
+        law = self._log_law(state)
+        allowed = self.vocabulary.agreeing(self._owed) if self._owed else None
+        return [draws_from_row(law, self._sampling, allowed) for _ in range(n)]
+
+    def step(self, tokens: Sequence[int], owed: Sequence[bytes]) -> list[Draws]:
+        """See `law.Law`. Rows in equal states share one law."""
+        found: list[Draws] = []
+        laws: dict[tuple[int, int], tuple[State, NDArray[np.float64]]] = {}
+        for row, token, still_owed in zip(self._rows, tokens, owed, strict=True):
+            key = (id(row[-1]), token)
+            if key not in laws:
+                state = row[-1].step(token)
+                laws[key] = (state, self._log_law(state))
+            state, law = laws[key]
+            row.append(state)
+            allowed = self.vocabulary.agreeing(still_owed) if still_owed else None
+            found.append(draws_from_row(law, self._sampling, allowed))
+        return found
+
+    def select(self, rows: Sequence[int]) -> None:
+        """See `law.Law`."""
+        self._rows = [list(self._rows[row]) for row in rows]
+
+    def rewind(self, n_tokens: int) -> None:
+        """See `law.Law`."""
+        if n_tokens:
+            self._rows = [row[:-n_tokens] for row in self._rows]
+
+    def begin(self, prefix: Tokens, context: Context, cancelled: Callable[[], bool] = lambda: False) -> State:
+        """The state after `prefix` (its tokens); the context says what else is open."""
+        siblings = self._sibling_page(context.siblings[:N_SIBLINGS], cancelled)
+        below = self.tokenizer.read(_below(context.suffix))
+        line_break, size = self.tokenizer.line_break, len(self.vocabulary)
+        pages = {"document": Page([prefix, below], 0, line_break, size)}
+        if siblings is not None:
+            pages["sibling"] = siblings
+        kind = kind_of(context.language, siblings is not None)
+        reading = Reading(
+            pages,
+            _unigrams(pages),
+            self._table.unigram(context.language),
+            self._weights.of(kind),
+            self._table,
+            line_break,
+        )
+        start = max(len(prefix) - LONGEST, 0)
+        line = _line_of(prefix, line_break)
+        state = State(reading, (), (), {name: Trail(page) for name, page in pages.items()})
+        for token in ([END] if start == 0 else []) + prefix[start:].tolist():
+            state = state.step(token)
+        return State(reading, state.last, line, state.trails)
+
+    def _sibling_page(self, siblings: Sequence[OpenFile], cancelled: Callable[[], bool]) -> Page | None:
+        """One page of all siblings, kept while the same files are open."""
+        if not siblings:
+            return None
+        key = tuple(file.text for file in siblings)
+        if key not in self._pages:
+            parts = []
+            for file in siblings:
+                if cancelled():
+                    raise Cancelled
+                parts.append(self._sibling(file.text))
+            self._pages[key] = Page(parts, None, self.tokenizer.line_break, len(self.vocabulary))
+            if len(self._pages) > KEPT_PAGES:
+                self._pages.popitem(last=False)
+        self._pages.move_to_end(key)
+        return self._pages[key]
+
+    def _sibling(self, text: bytes) -> Tokens:
+        tokens = self._siblings.pop(text, None)
+        if tokens is None:
+            tokens = self.tokenizer.read(text[:SIBLING_BYTES])
+            if len(self._siblings) >= KEPT_SIBLINGS:
+                self._siblings.popitem(last=False)
+        self._siblings[text] = tokens
+        return tokens
+
+    def _draws(self, state: State, owed: bytes) -> Draws:
+        allowed = self.vocabulary.agreeing(owed) if owed else None
+        return draws_from_row(self._log_law(state), self._sampling, allowed)
+
+    @staticmethod
+    def _log_law(state: State) -> NDArray[np.float64]:
+        return np.log(state.law())
+
+
+def load_embedded(folder: Path = EMBEDDED) -> MixtureLaw:
+    """The law that ships with treegraft."""
+    return MixtureLaw(
+        LineTokenizer.load(folder / "tokenizer.json"),
+        NgramTable.load(folder / "ngram.npz"),
+        Weights.load(folder / "weights.json"),
+    )
+
+
+def heal(tokens: Tokens, prefix: bytes, vocabulary: Vocabulary) -> tuple[Tokens, bytes]:
+    """The tokens without those of the last word (or other piece), and the bytes that these stood for.
+
+    Nothing is healed where the prefix does not end in the tokens' bytes (text that is not UTF-8).
+    """
+    owed, n_kept = b"", len(tokens)
+    while n_kept and len(tokens) - n_kept < HEALED_TOKENS:
+        data = vocabulary[int(tokens[n_kept - 1])]
+        if owed and not (_is_letter(owed[0]) and data and _is_letter(data[-1])):
+            break
+        owed, n_kept = data + owed, n_kept - 1
+    return (tokens[:n_kept], owed) if prefix.endswith(owed) else (tokens, b"")
+
+
+def _is_letter(byte: int) -> bool:
+    return byte == 0x5F or byte >= 0x80 or chr(byte).isalpha()
+
+
+def _line_of(tokens: Tokens, line_break: int) -> tuple[int, ...]:
+    """The first two tokens of the last line; a line break belongs to the line that it ends."""
+    start = len(tokens) - 1
+    while start > 0 and tokens[start - 1] != line_break:
+        start -= 1
+    return tuple(tokens[max(start, 0) : max(start, 0) + 2].tolist())
+
+
+def _tail(prefix: bytes) -> bytes:
+    """The end of a long prefix, from a line's start. The start moves by whole blocks so that caches keep fitting."""
+    if len(prefix) <= PREFIX_BYTES:
+        return prefix
+    start = (len(prefix) - PREFIX_BYTES) // 16384 * 16384
+    return prefix[prefix.find(b"\n", start) + 1 :]
+
+
+def _below(suffix: bytes) -> bytes:
+    """The lines after the cursor's line, as far as they are read."""
+    end_of_line = suffix.find(b"\n")
+    return b"" if end_of_line < 0 else suffix[end_of_line + 1 : SUFFIX_BYTES]
+
+
+def _unigrams(pages: dict[str, Page]) -> list[tuple[int, int, NDArray[np.float64]]]:
+    found = []
+    for name, page, shares in (
+        ("sibling", pages.get("sibling"), None),
+        ("document", pages["document"], None),
+        ("nearby", pages["document"], "nearby"),
+    ):
+        if page is not None:
+            law = page.nearby if shares else page.unigram
+            if law is not None:
+                size = min(int(np.log2(len(page.tokens))) // 2, 7)
+                found.append((SLOTS.index(f"unigram.{name}"), size, law))
+    return found
+
+
+assert N_BUCKETS >= 72

@@ -1,0 +1,149 @@
+"""How much to trust each source: the mixture's weights, fitted on held-out packages by gradient descent.
+
+The features are gathered by the runtime's own code, so the weights fit what will be served.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from treegraft_daemon.engine.model.mixture import SLOTS, MixtureLaw, State, kind_of
+from treegraft_daemon.engine.model.ngram import N_BUCKETS
+from treegraft_daemon.training.holes import Hole
+
+STEPS, RATE, PULL = 260, 0.08, 0.15
+START = -1.0  # Logit of every weight before fitting.
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """Per token to predict: bucket of each slot (-1: silent) and its share for that token, and the base's."""
+
+    buckets: NDArray[np.int16]  # [tokens, slots]
+    shares: NDArray[np.float32]  # [tokens, slots]
+    base: NDArray[np.float64]  # [tokens]
+    kinds: NDArray[np.int16]  # [tokens]
+    names: list[str]
+
+
+def gather(law: MixtureLaw, holes: Iterable[Hole]) -> Examples:
+    """Walk the true rest of each hole's line and note what each source said about every token."""
+    rows: list[tuple[NDArray[np.int16], NDArray[np.float32], float, str]] = []
+    started, n_holes = time.monotonic(), 0
+    for hole in holes:
+        kind = kind_of(hole.context.language, bool(hole.context.siblings))
+        state, truth = walk(law, hole)
+        for token in truth:
+            rows.append((*_features(state, token), kind))
+            state = state.step(token)
+        n_holes += 1
+        if n_holes % 1000 == 0:
+            print(f"  {n_holes} holes, {len(rows):,} tokens, {time.monotonic() - started:.0f} s", flush=True)
+    names = sorted({row[3] for row in rows})
+    return Examples(
+        np.array([row[0] for row in rows]),
+        np.array([row[1] for row in rows]),
+        np.array([row[2] for row in rows]),
+        np.array([names.index(row[3]) for row in rows], dtype=np.int16),
+        names,
+    )
+
+
+def walk(law: MixtureLaw, hole: Hole) -> tuple[State, list[int]]:
+    """The state before the token that holds the cursor, and the true tokens from there to the line's end."""
+    context = hole.context
+    line_start = context.prefix.rfind(b"\n") + 1
+    line = law.tokenizer.read(context.prefix[line_start:] + hole.middle + b"\n")
+    n_typed, n_bytes = 0, len(context.prefix) - line_start
+    while n_typed < len(line) and n_bytes >= len(law.vocabulary[int(line[n_typed])]):
+        n_bytes -= len(law.vocabulary[int(line[n_typed])])
+        n_typed += 1
+    before = law.tokenizer.read(context.prefix[:line_start])
+    return law.begin(np.concatenate([before, line[:n_typed]]), context), line[n_typed:].tolist()
+
+
+def fit(examples: Examples) -> dict[str, object]:
+    """The logits of all weights, as `mixture.Weights.load` reads them, by Adam on the mean log-loss in full batches."""
+    n_tokens, n_slots = examples.buckets.shape
+    slots = np.full(n_slots, START)
+    buckets = np.zeros((n_slots, N_BUCKETS))
+    kinds = np.zeros((len(examples.names), n_slots))
+    parameters = [slots, buckets, kinds]
+    moments = [(np.zeros_like(one), np.zeros_like(one)) for one in parameters]
+    for step in range(1, STEPS + 1):
+        loss, gradients = _gradients(examples, slots, buckets, kinds)
+        gradients[1] += PULL / n_tokens * buckets
+        gradients[2] += PULL / n_tokens * kinds
+        # The last fifth of the steps cools down, which takes the ripple of full-batch Adam out.
+        rate = RATE * min(1.0, (STEPS - step + 1) / (STEPS / 5))
+        for one, gradient, (mean, square) in zip(parameters, gradients, moments, strict=True):
+            mean += 0.1 * (gradient - mean)
+            square += 0.01 * (gradient**2 - square)
+            one -= rate * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.99**step)) + 1e-9)
+        if step % 20 == 0:
+            print(f"  step {step}: {loss:.4f} nats per token", flush=True)
+    any_kind = np.average(kinds, axis=0, weights=np.bincount(examples.kinds, minlength=len(kinds)))
+    stored = {name: kinds[idx].round(3).tolist() for idx, name in enumerate(examples.names)}
+    return {
+        "slot_names": SLOTS,
+        "slots": slots.round(3).tolist(),
+        "buckets": buckets.round(3).tolist(),
+        "kinds": stored | {"any": any_kind.round(3).tolist()},
+    }
+
+
+def save(weights: dict[str, object], path: Path) -> None:
+    """JSON with a line per slot, so that a refit can be read as a diff."""
+    path.write_text(json.dumps(weights).replace("], [", "],\n[").replace(', "', ',\n"') + "\n")
+
+
+def nats(examples: Examples, weights: dict[str, object]) -> float:
+    """Mean log-loss of the fitted weights."""
+    kinds = np.array([weights["kinds"][name] for name in examples.names])  # type: ignore[index]
+    return _gradients(examples, np.array(weights["slots"]), np.array(weights["buckets"]), kinds)[0]
+
+
+def _features(state: State, token: int) -> tuple[NDArray[np.int16], NDArray[np.float32], float]:
+    buckets, shares = np.full(len(SLOTS), -1, dtype=np.int16), np.zeros(len(SLOTS), dtype=np.float32)
+    for slot, bucket, law in state.reading.unigrams:
+        buckets[slot], shares[slot] = bucket, law[token]
+    for one in state.evidence():
+        buckets[one.slots] = one.buckets
+        at = int(np.searchsorted(one.ids, token))
+        if at < len(one.ids) and one.ids[at] == token:
+            shares[one.slots] = one.shares[:, at]
+        elif len(one.slots) == 1:  # The table's tokens are in the order of their weight, not of their ids.
+            shares[one.slots] = one.shares[0][one.ids == token].sum()
+    return buckets, shares, float(state.reading.base[token])
+
+
+def _gradients(
+    examples: Examples, slots: NDArray[np.float64], buckets: NDArray[np.float64], kinds: NDArray[np.float64]
+) -> tuple[float, list[NDArray[np.float64]]]:
+    """Mean loss and its gradient with respect to the three groups of logits."""
+    n_tokens, n_slots = examples.buckets.shape
+    w = np.zeros((n_slots, n_tokens))
+    before = np.empty((n_slots, n_tokens))
+    p = examples.base.copy()
+    for slot in range(n_slots):
+        bucket = examples.buckets[:, slot]
+        logits = slots[slot] + buckets[slot][bucket] + kinds[examples.kinds, slot]
+        w[slot] = np.where(bucket >= 0, 1 / (1 + np.exp(-logits)), 0)
+        before[slot] = p
+        p = p + w[slot] * (examples.shares[:, slot] - p)
+    gradients = [np.zeros_like(slots), np.zeros_like(buckets), np.zeros_like(kinds)]
+    upstream = -1 / (p * n_tokens)
+    for slot in reversed(range(n_slots)):
+        by_logit = upstream * (examples.shares[:, slot] - before[slot]) * w[slot] * (1 - w[slot])
+        gradients[0][slot] = by_logit.sum()
+        gradients[1][slot] = np.bincount(np.maximum(examples.buckets[:, slot], 0), by_logit, minlength=buckets.shape[1])
+        gradients[2][:, slot] = np.bincount(examples.kinds, by_logit, minlength=len(kinds))
+        upstream = upstream * (1 - w[slot])
+    return float(-np.log(p).mean()), gradients

@@ -1,0 +1,100 @@
+"""How often the suggestion is what the author wrote, on packages that were never trained on.
+
+`python tests/bench/usefulness.py [--language python] [--n 300]` takes the rest of random lines out and asks for it, with
+five other files of the package open and with the document alone, constraint on and off. A match is exact but for
+blanks at the end. The packages come from the training cache (`python -m treegraft_daemon.training --fetch-only` fills it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from treegraft_daemon.engine.model.loading import load
+
+from treegraft_daemon.engine.completion import suggest
+from treegraft_daemon.engine.model.law import Context, Law
+from treegraft_daemon.training import corpus, sources
+from treegraft_daemon.training.holes import Hole, holes
+from treegraft_protocol.messages import Complete
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Shares of n holes: first answer exact, one of the answers exact, any answer at all; and the time of each."""
+
+    n: int
+    first: float
+    any_of: float
+    answered: float
+    p50_ms: float
+
+
+def measure(law: Law, drawn: list[Hole], *, siblings: bool, constraint: bool, n_candidates: int) -> Score:
+    """Ask for every hole once."""
+    first = any_of = answered = 0
+    times = []
+    for idx, hole in enumerate(drawn):
+        context = hole.context if siblings else replace(hole.context, siblings=())
+        started = time.perf_counter()
+        texts = ask(law, context, constraint, n_candidates, idx)
+        times.append((time.perf_counter() - started) * 1000)
+        truth = hole.middle.rstrip()
+        found = [text.split(b"\n")[0].rstrip() == truth for text in texts]
+        first += bool(found and found[0])
+        any_of += any(found)
+        answered += bool(texts and texts[0].strip())
+    n = len(drawn)
+    return Score(n, first / n, any_of / n, answered / n, float(np.median(times)))
+
+
+def ask(law: Law, context: Context, constraint: bool, n_candidates: int, seed: int) -> list[bytes]:
+    """The candidates' texts, best first."""
+    request = Complete(
+        id=seed,
+        document=context.document,
+        version=1,
+        offset=len(context.prefix),
+        language=context.language,
+        n=n_candidates,
+        seed=seed,
+        constraint=constraint,
+    )
+    return [item.text for item in suggest(request, context, law).items]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--language", action="append", help="only this one; may be repeated")
+    parser.add_argument("--n", type=int, default=300, help="holes per language")
+    parser.add_argument("--part", default="test", choices=["dev", "test"])
+    parser.add_argument("--candidates", type=int, default=1)
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--seed", type=int, default=11)
+    parser.add_argument("--cache", type=Path, default=Path(".cache/training"))
+    options = parser.parse_args()
+    rows = [row for row in sources.table() if row.part == options.part]
+    files = corpus.read(sources.fetch_all(rows, options.cache), options.cache)[options.part]
+    law = load(options.model)
+    languages = options.language or sorted({file.language for file in files})
+    print(
+        "| language | open | constraint | holes | exact, first | exact, any | answered | p50 ms |\n|---|---|---|---|---|---|---|---|"
+    )
+    for language in languages:
+        drawn = list(holes(files, language, options.n, options.seed, 1.0))
+        for siblings in (True, False):
+            for constraint in (True, False):
+                score = measure(law, drawn, siblings=siblings, constraint=constraint, n_candidates=options.candidates)
+                print(
+                    f"| {language} | {'document + 5' if siblings else 'document'} | {'on' if constraint else 'off'} "
+                    f"| {score.n} | {score.first:.1%} | {score.any_of:.1%} | {score.answered:.1%} | {score.p50_ms:.0f} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
