@@ -76,6 +76,8 @@ cdef extern from "frontier.h" nogil:
     uint32_t frontier_reach(Simulator_c *, const Frontier *, const uint8_t *, uint32_t)
     int64_t frontier_end_error(Simulator_c *, const Frontier *, uint32_t *)
     uint32_t frontier_depth(Simulator_c *, const Frontier *)
+    uint32_t frontier_stack(const Frontier *, uint32_t, uint16_t *, uint32_t)
+    const char *frontier_scan(const Frontier *, uint32_t, uint32_t *)
     void frontier_expected(Simulator_c *, const Frontier *, uint8_t *)
     Outcome frontier_parse(Simulator_c *, const Frontier *, const uint8_t *, uint32_t)
     size_t arena_size(const Arena *)
@@ -361,6 +363,18 @@ cdef class ParseState:
             pthread_mutex_unlock(&native.lock)
         first = None if outcome.first_error < 0 else outcome.first_error
         return wrap(self.simulator, outcome.state), first, outcome.error_token, outcome.confidence
+
+    def stacks(self) -> list[tuple[list[int], bytes]]:
+        """Each reading's stack of LR states from the top, and the scanner's state. For people who debug."""
+        cdef uint16_t states[256]
+        cdef uint32_t n, length
+        cdef const char *scan
+        result = []
+        for idx in range(self.native.n_readings):
+            n = frontier_stack(self.native, idx, states, 256)
+            scan = frontier_scan(self.native, idx, &length)
+            result.append(([states[i] for i in range(n)], scan[:length]))
+        return result
 
     def arena_bytes(self) -> int:
         """Memory held by the stacks that this state shares with its relatives."""

@@ -287,6 +287,21 @@ uint32_t frontier_depth(Simulator *simulator, const Frontier *self) {
     return depth == UINT32_MAX ? 0 : depth;
 }
 
+uint32_t frontier_stack(const Frontier *self, uint32_t idx, uint16_t *states, uint32_t cap) {
+    uint32_t n = 0;
+    for (uint32_t node = self->readings[idx].node; n < cap; node = arena_links(self->arena, node)[0]) {
+        states[n++] = self->arena->nodes[node].state;
+        if (!self->arena->nodes[node].n_links) break;
+    }
+    return n;
+}
+
+const char *frontier_scan(const Frontier *self, uint32_t idx, uint32_t *length) {
+    const Scan *scan = &self->arena->scans[self->readings[idx].scan];
+    *length = scan->length;
+    return scan->length ? self->arena->scan_bytes + scan->start : "";
+}
+
 void frontier_expected(Simulator *simulator, const Frontier *self, uint8_t *symbols) {
     const VersionSet *versions = read_tail(simulator, self);
     for (uint32_t i = 0; i < versions->n; i++) {

@@ -76,6 +76,10 @@ int64_t frontier_end_error(Simulator *simulator, const Frontier *self, uint32_t 
 /* Number of bracket frames that are open in every reading. */
 uint32_t frontier_depth(Simulator *simulator, const Frontier *self);
 
+/* The stack of one reading from its top, along first links: states; and the scanner's bytes. For people who debug. */
+uint32_t frontier_stack(const Frontier *self, uint32_t idx, uint16_t *states, uint32_t cap);
+const char *frontier_scan(const Frontier *self, uint32_t idx, uint32_t *length);
+
 /* Marks in `symbols` (one byte per terminal) what may come next, as far as the tables know. */
 void frontier_expected(Simulator *simulator, const Frontier *self, uint8_t *symbols);
 

@@ -156,15 +156,13 @@ static void payload_drop(Lexer *self, const Tables *tables) {
 
 void lexer_free(Lexer *self, const Tables *tables) { payload_drop(self, tables); }
 
-/* Puts the scanner into the state `scan`. The state before any external token is a new payload: what scanners do when
- * asked to deserialise nothing is not always a reset (Python keeps `inside_interpolated_string`). */
+/* Puts the scanner into the state `scan`, always from a new payload: deserialising over a used one is not always a
+ * reset (Python keeps `inside_interpolated_string`, Bash the number of heredocs), and states must not depend on what
+ * other branches did before. */
 static void payload_load(Lexer *self, const Tables *tables, const Arena *arena, uint32_t scan) {
-    if (scan == ARENA_NO_SCAN && !(self->payload_made && self->payload_fresh)) payload_drop(self, tables);
-    if (!self->payload_made) {
-        self->payload = tables->abi->external.create ? tables->abi->external.create() : NULL;
-        self->payload_made = true;
-    }
-    self->payload_fresh = false;
+    payload_drop(self, tables);
+    self->payload = tables->abi->external.create ? tables->abi->external.create() : NULL;
+    self->payload_made = true;
     const Scan *bytes = &arena->scans[scan];
     if (tables->abi->external.deserialize)
         tables->abi->external.deserialize(self->payload, bytes->length ? arena->scan_bytes + bytes->start : NULL,

@@ -38,7 +38,7 @@ typedef struct {
     /* Sticky: the grammar has asked for a column, so equal stacks in different columns may read on differently. */
     bool uses_column;
     void *payload;
-    bool payload_made, payload_fresh;
+    bool payload_made;
     uint64_t n_hangs;
     char serialized[ABI_SERIALIZED_MAX];
 } Lexer;

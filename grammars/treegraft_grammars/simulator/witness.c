@@ -48,6 +48,13 @@ static bool by_overlap(Search *self) {
     return false;
 }
 
+/* A word at the end is whole as far as keywords go, but a number may have a suffix to be finished (42_u8). */
+static bool is_number_end(const Search *self) {
+    uint32_t at = self->text.length;
+    while (at > 0 && is_word(self->text.bytes[at - 1])) at--;
+    return at < self->text.length && self->text.bytes[at] >= '0' && self->text.bytes[at] <= '9';
+}
+
 static bool by_suffix(Search *self) {
     Probes *probes = &self->simulator->probes;
     for (uint32_t i = 0; i < probes->n_suffixes; i++) {
@@ -184,7 +191,7 @@ static bool search(Search *self) {
     if (by_scanner_words(self)) return true;
     if (may_be_before_indentation(self) && by_indentation(self)) return true;
     if (is_blank) return false;
-    return !is_word(last) && by_search(self);
+    return (!is_word(last) || is_number_end(self)) && by_search(self);
 }
 
 /* The text ends inside a character: any character that begins with these bytes may be meant. */
