@@ -234,7 +234,7 @@ def _ranked(
                 break
             if stopping.repeats(text):
                 why = "only what follows anyway"
-                continue
+                break
             if judge is not None and judge.adds_error(context.prefix, text, context.suffix):
                 n_judged += 1
                 counters.add("withheld_by_parse")

@@ -103,7 +103,9 @@ class Stopping:
         self._line = prefix[prefix.rfind(b"\n") + 1 :]
         self._indent = _indentation(self._line)
         self._rest = suffix.split(b"\n", 1)[0].strip()
-        self._next = next((line.strip() for line in suffix.split(b"\n")[1:] if line.strip()), b"")
+        following = next((line for line in suffix.split(b"\n")[1:] if line.strip()), b"")
+        self._next = following.strip()
+        self._body_follows = _indentation(following) > self._indent
 
     @property
     def on_blank_line(self) -> bool:
@@ -142,7 +144,8 @@ class Stopping:
         while place is not None and place.text.strip():
             if not place.owed:
                 end = self.end(place)
-                if end is not None or self.goal.reach(place.state) >= self.goal.floor:
+                open_still = place.state.depth() > self._depth and not self.goal.fully_met(place.state)
+                if not open_still and (end is not None or self.goal.reach(place.state) >= self.goal.floor):
                     found.append(end or replace(place, whole=True))
             place = place.before
         return sorted(found, key=lambda end: -self.goal.reach(end.state))
@@ -152,7 +155,8 @@ class Stopping:
         written = (self._line + text).strip()
         if self._rest:
             return len(self._rest) > 1 and text.strip() == self._rest
-        return written == self._next and any(chr(byte).isalnum() for byte in written)
+        # In a document that does not parse as it is, a second `fi` may be what is missing.
+        return self.goal.parses and written == self._next and any(chr(byte).isalnum() for byte in written)
 
     def _write_in_line(self, place: Place, data: bytes) -> Place | None:
         """`data` has no line break."""
@@ -192,7 +196,8 @@ class Stopping:
     def _break_line(self, place: Place, head: Place, rest: bytes) -> Place | None:
         end = self.end(head)
         if end is not None and head.state.depth() > self._depth and not self.goal.fully_met(end.state):
-            end = None  # In a broken document, what was opened here is closed first.
+            # In a broken document, what was opened here is closed first, unless its inside stands below already.
+            end = end if self._body_follows else None
         blank = rest.lstrip(b"\r\n")
         if end is not None and (not self._multiline or rest.count(b"\n") > 1) and end.text.strip():
             return end
@@ -200,6 +205,8 @@ class Stopping:
             # Nothing is written yet. On a line with text that means: this line is complete.
             return None if self.on_blank_line else end
         if end is None and not self._must_go_on(head):
+            return None
+        if end is None and not self._multiline and _ends_in_blank_line(head.text):
             return None
         state = head.state.step(rest)
         if state is None:
@@ -223,6 +230,10 @@ def _first_break(data: bytes) -> int | None:
     if at < 0:
         return None
     return at - 1 if at and data[at - 1 : at] == b"\r" else at
+
+
+def _ends_in_blank_line(text: bytes) -> bool:
+    return b"\n" in text and not text[text.rindex(b"\n") :].strip()
 
 
 def _indentation(line: bytes) -> int:

@@ -1,0 +1,158 @@
+"""Where writing may end: the goal in the suffix, line breaks, blanks, and what stands behind the cursor already."""
+
+from __future__ import annotations
+
+import pytest
+
+from treegraft_daemon.engine.stopping import Free, Place, Stopping
+from treegraft_grammars import grammar_for
+
+
+def rules(text: str, *, language: str = "python", multiline: bool = False) -> tuple[Stopping, Place]:
+    """The rules at `$0`, and the place there."""
+    prefix, suffix = text.encode().split(b"$0")
+    grammar = grammar_for(language)
+    cursor = grammar.parse(prefix).state
+    return Stopping(cursor, grammar.start(), prefix, suffix, multiline=multiline), Place(b"", cursor)
+
+
+def check(text: str, tokens: list[str], expect: str, *, language: str = "python", multiline: bool = False) -> None:
+    """Write the tokens until one is refused ("refused"), one ends the suggestion ("whole: ..."), or all are written."""
+    stopping, place = rules(text, language=language, multiline=multiline)
+    result = ""
+    for token in tokens:
+        after = stopping.write(place, token.encode())
+        if after is None:
+            result = f"refused: {token!r}"
+            break
+        place = after
+        if place.whole:
+            result = f"whole: {place.text.decode()}"
+            break
+    assert (result or f"on: {place.text.decode()}") == expect
+
+
+def test_a_line_break_ends_a_place_that_meets_the_suffix() -> None:
+    check("x = $0\ny\n", ["1", "\n"], "whole: 1")
+    check("x = $0\ny\n", ["1\n    2"], "whole: 1")
+    check("x = $0", ["1", "\n"], "whole: 1")
+    check("x = $0\n", ["1", "\n"], "whole: 1")
+
+
+def test_a_line_break_elsewhere_is_refused() -> None:
+    check("x = f(1$0\ny = 1\nz\n", ["\n"], "refused: '\\n'")
+    check("def f(x$0\n    return x\n", ["\n"], "refused: '\\n'")
+    check("x = [$0]\n", ["1", " +", "\n"], "refused: '\\n'")
+
+
+def test_a_line_break_goes_on_inside_of_what_was_opened() -> None:
+    check("x = $0\ny\n", ["f(1,", "\n", "2"], "on: f(1,\n2")
+    check("$0\ny\n", ["if x:", "\n    ", "y", "\n"], "whole: if x:\n    y")
+    check("$0\ny\n", ["@a", "\n", "def f(): pass", "\n"], "whole: @a\ndef f(): pass")
+
+
+def test_no_blank_line_inside_of_a_single_line() -> None:
+    check("x = $0\ny\n", ["f(1,", "\n", "\n"], "refused: '\\n'")
+
+
+def test_a_block_whose_body_stands_below_is_not_filled() -> None:
+    # The second for is broken, so the goal is weak; what follows is indented, so it is the body.
+    check(
+        "void f() {\n  for (int i = 0; $0\n    g(i);\n  }\n}\nint = 3 3;\n",
+        ["i < n; ++i) {", "\n"],
+        "whole: i < n; ++i) {",
+        language="c",
+    )
+
+
+def test_windows_line_breaks() -> None:
+    check("x = $0\r\ny\r\n", ["1", "\r\n"], "whole: 1")
+    check("x = $0\r\ny\r\n", ["1\r\n"], "whole: 1")
+
+
+@pytest.mark.parametrize("closer", [")", "):", ") ", ")\n"])
+def test_the_bracket_behind_the_cursor_is_met_not_written(closer: str) -> None:
+    check("f($0)\n", ["a", closer], "whole: a")
+    check("f(g($0)\n", ["a", ")", closer], "whole: a)")
+
+
+def test_quotes_behind_the_cursor() -> None:
+    check('f("$0")\n', ["a", '"'], "whole: a")
+    check('f("$0")\n', ["a b", '")'], "whole: a b")
+
+
+def test_a_bracket_that_is_missing_is_written_although_one_follows() -> None:
+    check("x = [f(1$0]\ny = 1\n", ["", ")", "]"], "whole: )")
+
+
+def test_the_rest_of_the_line_is_not_written_twice() -> None:
+    check("x = $0 + rest\n", ["a", " +", " rest"], "whole: a")
+
+
+def test_blanks_at_the_end_are_dropped() -> None:
+    check("x = $0\ny\n", ["1", "   ", "\n"], "whole: 1")
+
+
+def test_a_blank_line_is_not_ended_by_a_break() -> None:
+    check("def f():\n    $0\ny\n", ["\n"], "refused: '\\n'")
+    check("x = 1$0\ny\n", ["\n"], "whole: ")
+
+
+def test_a_statement_of_several_lines() -> None:
+    block = ["if x:", "\n    ", "a", "\n", "    ", "b"]
+    check("$0\ny\n", [*block, "\n", "c"], "whole: if x:\n    a\n    b", multiline=True)
+    check("$0\ny\n", [*block, "\n", "\n"], "whole: if x:\n    a\n    b", multiline=True)
+    check("$0\ny\n", [*block, "\nelse"], "whole: if x:\n    a\n    b", multiline=True)
+    check("$0\ny\n", ["a", "\n", "    "], "on: a\n    ", multiline=True)
+    check("$0\ny\n", ["a", "\n", "b"], "whole: a", multiline=True)
+
+
+def test_the_end_needs_the_suffix() -> None:
+    stopping, place = rules("f($0)\n")
+    half = stopping.write(place, b"g(1")
+    assert half is not None and stopping.end(half) is None
+    full = stopping.write(half, b")")
+    assert full is not None
+    end = stopping.end(full)
+    assert end is not None and end.whole and end.text == b"g(1)"
+
+
+def test_fallbacks_are_the_latest_places_that_meet_the_suffix() -> None:
+    stopping, place = rules("x = $0\ny = 1\n")
+    for token in (b"a", b".", b"b", b"(", b"1"):
+        after = stopping.write(place, token)
+        assert after is not None
+        place = after
+    assert [end.text for end in stopping.fallbacks(place)] == [b"a.b", b"a"]
+
+
+def test_goal_of_a_document_that_parses_is_all_of_it() -> None:
+    stopping, place = rules("x = 1$0\ny = 1\n")
+    assert stopping.goal.parses
+    broken = place.state.step(b" + ")
+    assert broken is not None and not stopping.goal.met(broken)
+
+
+def test_goal_of_a_broken_document_is_its_old_error_and_the_first_line() -> None:
+    stopping, _ = rules("x = 1$0\ny = 1\nz = = 2\n")
+    assert not stopping.goal.parses
+    assert stopping.goal.base == stopping.goal.least >= len("\ny = 1\nz =")
+    stopping, _ = rules("x = f($0\ny = = 1\n")
+    assert stopping.goal.least <= len("\ny = =")
+
+
+def test_repeats() -> None:
+    stopping, _ = rules("a = 1\n$0\nreturn_value(a)\n")
+    assert stopping.repeats(b"return_value(a)")
+    assert not stopping.repeats(b"return_value(b)")
+    stopping, _ = rules("f($0 + rest)\n")
+    assert stopping.repeats(b" + rest)")
+    stopping, _ = rules("if (a) {\n  b();\n$0\n}\nc = = 1\n", language="javascript")
+    assert not stopping.repeats(b"}")
+
+
+def test_without_a_grammar_the_line_break_ends() -> None:
+    stopping = Stopping(Free(), Free(), b"x = ", b"\n", multiline=False)
+    place = Place(b"", Free())
+    after = stopping.write(place, b"f((\n")
+    assert after is not None and after.whole and after.text == b"f(("
