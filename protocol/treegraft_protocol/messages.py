@@ -7,11 +7,18 @@ Text is UTF-8 bytes and a place is a byte offset everywhere.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 PROTOCOL_VERSION = 1
+
+# Bounds are part of the type: what decodes is in range, so nobody behind the wire has to ask again.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Digest = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+Candidates = Annotated[int, msgspec.Meta(ge=1, le=16)]
+Tokens = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+Temperature = Annotated[float, msgspec.Meta(ge=0, lt=100)]
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -38,9 +45,9 @@ class Welcome(Message, frozen=True):
 class Edit(msgspec.Struct, frozen=True):
     """Replace bytes [start, end) of the text at `base` by `data`."""
 
-    base: int
-    start: int
-    end: int
+    base: Count
+    start: Count
+    end: Count
     data: bytes
 
 
@@ -48,13 +55,13 @@ class Sibling(msgspec.Struct, frozen=True):
     """Another file for the model to read; its text was sent before by Put with this digest."""
 
     path: str
-    digest: bytes
+    digest: Digest
 
 
 class Put(Message, frozen=True):
     """A sibling's text, kept by the engine for this connection under its digest (blake2b, 16 bytes)."""
 
-    digest: bytes
+    digest: Digest
     text: bytes
 
 
@@ -65,28 +72,28 @@ class Complete(Message, frozen=True):
     `version` names the resulting text. Answered by exactly one Suggestions or Problem with the same id.
     """
 
-    id: int
+    id: Count
     document: str
-    version: int
-    offset: int
+    version: Count
+    offset: Count
     path: str = ""
     language: str | None = None
     text: bytes | None = None
     edit: Edit | None = None
     siblings: tuple[Sibling, ...] = ()
-    n: int = 1
-    max_tokens: int = 48
-    temperature: float = 0.0
-    seed: int = 0
+    n: Candidates = 1
+    max_tokens: Tokens = 48
+    temperature: Temperature = 0.0
+    seed: Count = 0
     constraint: bool = True
     multiline: bool = False
-    deadline_ms: int = 5000
+    deadline_ms: Count = 5000
 
 
 class Cancel(Message, frozen=True):
     """Withdraw request `id`; it is still answered, by Problem(code="cancelled") unless the answer is under way."""
 
-    id: int
+    id: Count
 
 
 class Close(Message, frozen=True):
@@ -98,13 +105,13 @@ class Close(Message, frozen=True):
 class Status(Message, frozen=True):
     """Ask for a StatusReport."""
 
-    id: int
+    id: Count
 
 
 class Stop(Message, frozen=True):
     """End the engine after running requests were answered as cancelled; acknowledged by a StatusReport."""
 
-    id: int
+    id: Count
 
 
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +142,7 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
 class Suggestions(Message, frozen=True):
     """Answer to Complete: best first, possibly none; `reason` says why there are none or what was switched off."""
 
-    id: int
+    id: Count
     items: tuple[Suggestion, ...]
     constrained: bool
     reason: str = ""
@@ -145,7 +152,7 @@ class Suggestions(Message, frozen=True):
 class StatusReport(Message, frozen=True):
     """What `treegraft status` shows."""
 
-    id: int
+    id: Count
     pid: int
     version: str
     model: str
@@ -161,11 +168,13 @@ class StatusReport(Message, frozen=True):
 class Problem(Message, frozen=True):
     """Something could not be done. `id` is None when it belongs to no request.
 
-    Codes: bad_message, unknown_message, protocol, access, cancelled, superseded, deadline, stale_base, unknown_digest,
-    too_large, internal, stopping.
+    A request that ended without its fault: cancelled, superseded, deadline, loading (the deadline passed before the
+    model was loaded), stopping. Send more: stale_base (send the whole text), unknown_digest (Put the siblings again).
+    The request is wrong: bad_message, unknown_message, too_large, busy (too many requests at once). The engine is
+    wrong: model (it cannot be loaded), internal. The connection ends after: protocol, access, too_large without id.
     """
 
-    id: int | None
+    id: Count | None
     code: str
     text: str
 

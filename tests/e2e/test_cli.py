@@ -55,10 +55,11 @@ def test_complete_starts_the_engine_and_prints_what_parses(environment: dict[str
     assert (found["language"], found["constrained"]) == ("python", True)
     texts = [candidate["text"] for candidate in found["candidates"]]
     assert texts and len(set(texts)) == len(texts)
+    compile(SOURCE.replace("return stream.\n", f"return stream.{texts[0]}\n"), "a.py", "exec")
     for text in texts:
-        compile(SOURCE.replace("return stream.\n", f"return stream.{text}\n"), "a.py", "exec")
-    weights = [candidate["log_weight"] for candidate in found["candidates"]]
-    assert weights == sorted(weights, reverse=True)
+        other = tmp_path / "b.py"
+        other.write_text(SOURCE.replace("return stream.\n", f"return stream.{text}\n"))
+        assert run(environment, "check", str(other)).returncode == 0
     assert path.read_text() == SOURCE
     assert json.loads(run(environment, "status", "--json").stdout)["running"]
 

@@ -61,12 +61,12 @@ def _ordered(
     if k >= len(keys):
         order = np.argsort(-keys, kind="stable")
         return Draws(ids[order], logp[order], log_total, None)
-    parted = np.argpartition(-keys, k - 1)
-    first, rest = np.sort(parted[:k]), np.sort(parted[k:])
-    order = first[np.argsort(-keys[first], kind="stable")]  # Sorted before: equal keys come by id.
-    return Draws(
-        ids[order],
-        logp[order],
-        log_total,
-        lambda: _ordered(keys[rest], ids[rest], logp[rest], log_total, k * GROWTH),
-    )
+    parted = np.argpartition(keys, len(keys) - k)
+    first = np.sort(parted[-k:])  # Sorted before: equal keys come by id.
+    order = first[np.argsort(-keys[first], kind="stable")]
+
+    def more() -> Draws:
+        rest = np.sort(parted[:-k])
+        return _ordered(keys[rest], ids[rest], logp[rest], log_total, k * GROWTH)
+
+    return Draws(ids[order], logp[order], log_total, more)

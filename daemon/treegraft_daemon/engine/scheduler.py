@@ -1,0 +1,285 @@
+"""Whose turn it is on the model. One worker thread owns the law; everything else only asks.
+
+Takes turns between clients; within a client the newest request goes first, and of one document only the newest lives:
+the elder is answered "superseded". A request that is withdrawn is answered at once, and its flag, polled by the worker
+before each decode step, frees the model within one step. Knows no socket and no message but the ones it answers with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from treegraft_daemon.telemetry import Counters
+from treegraft_protocol.messages import Complete, Problem, Suggestions
+
+if TYPE_CHECKING:
+    from treegraft_daemon.engine.model.law import Context, Law
+
+log = logging.getLogger(__name__)
+
+# Overdue work is answered for it after this long; the completion itself watches the deadline and usually beats it.
+GRACE_S = 0.25
+# After a failed load the next request tries again, but not sooner: a missing file costs one look per keystroke else.
+RELOAD_AFTER_S = 5.0
+MAX_WAITING_PER_CLIENT = 128
+
+
+class Job:
+    """One request on its way. `deadline` is on the monotonic clock, in seconds; only the event loop resolves it."""
+
+    def __init__(self, client: Hashable, request: Complete, context: Context) -> None:
+        self.client = client
+        self.request = request
+        self.context = context
+        self.arrived = monotonic()
+        self.started = self.arrived
+        self.deadline = self.arrived + request.deadline_ms / 1000
+        self.answer: asyncio.Future[Suggestions | Problem] = asyncio.get_running_loop().create_future()
+        self._withdrawn = False
+
+    def cancelled(self) -> bool:
+        """Polled by the worker before each step."""
+        return self._withdrawn
+
+    def withdraw(self, code: str, text: str) -> None:
+        """Answer with a Problem now and let the worker find the flag; nothing happens when it was answered before."""
+        self._withdrawn = True
+        if not self.answer.done():
+            self.answer.set_result(Problem(id=self.request.id, code=code, text=text))
+
+
+# What the worker runs for a job: engine.completion.suggest, or a script in tests. Must poll `job.cancelled`.
+Suggest = Callable[["Job", "Law"], Suggestions]
+
+
+@dataclass
+class _Turns:
+    """Waiting jobs, fairly: clients in a ring, newest document of each first. Guarded by the scheduler's lock."""
+
+    clients: OrderedDict[Hashable, OrderedDict[str, Job]] = field(default_factory=OrderedDict)
+
+    def put(self, job: Job) -> None:
+        waiting = self.clients.setdefault(job.client, OrderedDict())
+        waiting[job.request.document] = job
+        waiting.move_to_end(job.request.document)
+
+    def take(self) -> Job | None:
+        """The next client's newest job; that client then goes to the end of the ring."""
+        while self.clients:
+            client, waiting = self.clients.popitem(last=False)
+            _, job = waiting.popitem()
+            if waiting:
+                self.clients[client] = waiting
+            if not job.cancelled():
+                return job
+        return None
+
+    def of(self, client: Hashable, document: str) -> Job | None:
+        return self.clients.get(client, OrderedDict()).get(document)
+
+    def remove(self, job: Job) -> None:
+        waiting = self.clients.get(job.client)
+        if waiting is not None and waiting.get(job.request.document) is job:
+            del waiting[job.request.document]
+            if not waiting:
+                del self.clients[job.client]
+
+    def n_of(self, client: Hashable) -> int:
+        return len(self.clients.get(client, ()))
+
+    def __len__(self) -> int:
+        return sum(len(waiting) for waiting in self.clients.values())
+
+
+class Scheduler:
+    """Owns the worker thread and, through it, the law: loaded at start, dropped when idle, loaded again on demand.
+
+    All methods belong to one event loop; they never wait for the worker.
+    """
+
+    def __init__(
+        self, load: Callable[[], Law], suggest: Suggest, *, counters: Counters, idle_unload_s: float = 0.0
+    ) -> None:
+        self._load = load
+        self._suggest = suggest
+        self._counters = counters
+        self._idle_unload_s = idle_unload_s or None
+        self._lock = threading.Condition()
+        self._turns = _Turns()
+        self._running: Job | None = None
+        self._stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._worker = threading.Thread(target=self._work, name="model", daemon=True)
+        self._law: Law | None = None
+        self._failed_at = 0.0
+        self._failure: Exception | None = None
+        self.state = "loading"
+
+    def start(self) -> None:
+        """Begin to load the law, in the worker."""
+        self._loop = asyncio.get_running_loop()
+        self._worker.start()
+
+    async def submit(self, client: Hashable, request: Complete, context: Context) -> Suggestions | Problem:
+        """The one answer to a request. Raises what the law or the completion raised."""
+        return await self.enter(client, request, context).answer
+
+    def enter(self, client: Hashable, request: Complete, context: Context) -> Job:
+        """Queue a request; an elder one of the same document is superseded."""
+        job = Job(client, request, context)
+        self._counters.add("requests")
+        with self._lock:
+            elders = [self._turns.of(client, request.document), self._running]
+            full = self._turns.n_of(client) >= MAX_WAITING_PER_CLIENT and elders[0] is None
+            if not full and not self._stopping:
+                self._turns.put(job)
+                self._lock.notify()
+        for elder in elders:
+            if elder is not None and elder.client == client and elder.request.document == request.document:
+                elder.withdraw("superseded", "a newer request of this document came")
+        if self._stopping:
+            job.withdraw("stopping", "the engine is stopping")
+        elif full:
+            job.withdraw("busy", f"{MAX_WAITING_PER_CLIENT} requests wait already")
+        else:
+            overdue = job.deadline + GRACE_S - monotonic()
+            timer = asyncio.get_running_loop().call_later(overdue, self._overdue, job)
+            job.answer.add_done_callback(lambda _: timer.cancel())
+        job.answer.add_done_callback(lambda _: self._answered(job))
+        return job
+
+    def withdraw(self, job: Job, code: str = "cancelled", text: str = "the request was cancelled") -> None:
+        """Answer a request now; the model is free within one decode step."""
+        job.withdraw(code, text)
+
+    def queued(self) -> int:
+        """How many requests wait."""
+        with self._lock:
+            return len(self._turns)
+
+    def running(self) -> int:
+        """1 while the model works on a request, withdrawn or not."""
+        return int(self._running is not None)
+
+    async def stop(self, timeout_s: float = 2.0) -> bool:
+        """Answer all requests as stopping and end the worker; False when it did not end in time."""
+        with self._lock:
+            self._stopping = True
+            left = [job for waiting in self._turns.clients.values() for job in waiting.values()]
+            self._turns.clients.clear()
+            if self._running is not None:
+                left.append(self._running)
+            self._lock.notify()
+        for job in left:
+            job.withdraw("stopping", "the engine is stopping")
+        end = monotonic() + timeout_s
+        while self._worker.is_alive() and monotonic() < end:
+            await asyncio.sleep(0.005)
+        return not self._worker.is_alive()
+
+    def _overdue(self, job: Job) -> None:
+        if self.state == "loading":
+            job.withdraw("loading", "the model is still being loaded")
+        else:
+            job.withdraw("deadline", f"no answer within {job.request.deadline_ms} ms")
+
+    def _answered(self, job: Job) -> None:
+        with self._lock:
+            self._turns.remove(job)
+        if job.answer.cancelled():
+            return
+        error = job.answer.exception()
+        answer = None if error else job.answer.result()
+        self._counters.add(f"answers_{answer.code}" if isinstance(answer, Problem) else "answers")
+
+    # --- the worker thread ---
+
+    def _work(self) -> None:
+        """Load, then turn after turn: wait, take, run, hand the answer to the loop."""
+        self._reload()
+        while True:
+            job = self._next_job()
+            if job is None:
+                if self._stopping:
+                    return
+                self._unload()
+                continue
+            result: Suggestions | Exception
+            try:
+                result = self._turn(job)
+            # Carried over to the loop like the exception of a future: the worker must live on for the next request.
+            except Exception as error:
+                result = error
+            finally:
+                # Before the answer leaves: who has it may ask for the status, and the model is idle now.
+                self._running = None
+            self._hand_over(job, result)
+            del job, result  # texts of the last request are not kept while waiting
+
+    def _next_job(self) -> Job | None:
+        """The next job, marked as running; None when idle for long enough to unload, or stopping."""
+        with self._lock:
+            while not self._stopping:
+                self._running = self._turns.take()
+                if self._running is not None:
+                    return self._running
+                may_unload = self._law is not None and self._idle_unload_s is not None
+                if not self._lock.wait(self._idle_unload_s if may_unload else None) and not len(self._turns):
+                    return None
+            return None
+
+    def _turn(self, job: Job) -> Suggestions:
+        if self._law is None:
+            self._reload()
+        if self._law is None:
+            assert self._failure is not None
+            raise self._failure
+        job.started = monotonic()
+        return self._suggest(job, self._law)
+
+    def _reload(self) -> None:
+        """Load the law unless that failed a moment ago; what went wrong is kept for the requests that come."""
+        if self._failure is not None and monotonic() < self._failed_at + RELOAD_AFTER_S:
+            return
+        self.state = "loading"
+        start = monotonic()
+        try:
+            self._law = self._load()
+        except Exception as error:
+            self._failure, self._failed_at = error, monotonic()
+            self.state = f"failed: {error}"
+            log.error("cannot load the model: %s", error)
+            return
+        self._failure = None
+        self.state = "ready"
+        log.info("model %s loaded in %.0f ms", self._law.name, (monotonic() - start) * 1000)
+
+    def _unload(self) -> None:
+        log.info("model unloaded after %s s without a request", self._idle_unload_s)
+        self._counters.add("unloads")
+        self._law = None
+        self.state = "unloaded"
+
+    def _hand_over(self, job: Job, result: Suggestions | Exception) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(_resolve, job, result)
+        except RuntimeError:  # the loop is closed: the engine ends, and so does whoever waited
+            log.debug("an answer came after the end")
+
+
+def _resolve(job: Job, result: Suggestions | Exception) -> None:
+    """In the loop: the answer, unless the request was withdrawn and answered meanwhile."""
+    if job.answer.done():
+        return
+    if isinstance(result, Exception):
+        job.answer.set_exception(result)
+    else:
+        job.answer.set_result(result)
