@@ -7,6 +7,7 @@ A bad value never kills a server: `from_mapping` keeps the default and reports o
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -79,7 +80,11 @@ class Settings:
 def runtime_dir() -> Path:
     """Folder of sockets and locks, one per user; `TREEGRAFT_RUNTIME_DIR` overrides it. Not created here."""
     override = os.environ.get("TREEGRAFT_RUNTIME_DIR")
-    return Path(override) if override else platformdirs.user_runtime_path("treegraft")
+    if override:
+        return Path(override)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # without a login session there is no runtime folder; the temporary one is fine
+        return platformdirs.user_runtime_path("treegraft")
 
 
 def _checked(value: Any, default: Any) -> Any:
