@@ -15,10 +15,12 @@ static int compare(const void *left, const void *right) {
     const Piece *a = left, *b = right;
     uint32_t shorter = a->length < b->length ? a->length : b->length;
     int order = memcmp(a->bytes, b->bytes, shorter);
-    return order ? order : (a->length > b->length) - (a->length < b->length);
+    if (order == 0) order = (a->length > b->length) - (a->length < b->length);
+    return order ? order : (a->symbol > b->symbol) - (a->symbol < b->symbol);
 }
 
-static bool piece_add(Piece **pieces, uint32_t *n, uint32_t *cap, const uint8_t *bytes, uint32_t length) {
+static bool piece_add(Piece **pieces, uint32_t *n, uint32_t *cap, const uint8_t *bytes, uint32_t length,
+                      uint16_t symbol) {
     if (*n == *cap) {
         uint32_t wanted = *cap ? *cap * 2 : 128;
         Piece *larger = realloc(*pieces, wanted * sizeof *larger);
@@ -29,14 +31,14 @@ static bool piece_add(Piece **pieces, uint32_t *n, uint32_t *cap, const uint8_t 
     uint8_t *copy = malloc(length ? length : 1);
     if (!copy) return false;
     memcpy(copy, bytes, length);
-    (*pieces)[(*n)++] = (Piece){copy, length};
+    (*pieces)[(*n)++] = (Piece){copy, length, symbol};
     return true;
 }
 
-static bool add_literal(Probes *self, const uint8_t *bytes, uint32_t length) {
+static bool add_literal(Probes *self, const uint8_t *bytes, uint32_t length, uint16_t symbol) {
     if (length == 0 || length > 40) return true;
     if (length > self->max_literal) self->max_literal = length;
-    return piece_add(&self->literals, &self->n_literals, &self->cap_literals, bytes, length);
+    return piece_add(&self->literals, &self->n_literals, &self->cap_literals, bytes, length, symbol);
 }
 
 /* Depth-first over printable ASCII: a character belongs to some keyword iff the lexer consumes it. Names of symbols
@@ -51,7 +53,7 @@ static bool find_keywords(Probes *self, Lexer *lexer, const Tables *tables, uint
         word[length] = c;
         uint16_t symbol = lexer_keyword(lexer, tables, word, length + 1, &advanced);
         if (!advanced) continue;
-        if (symbol && !tables->banned_keyword[symbol] && !add_literal(self, word, length + 1)) return false;
+        if (symbol && !tables->banned_keyword[symbol] && !add_literal(self, word, length + 1, symbol)) return false;
         if (!find_keywords(self, lexer, tables, word, length + 1, budget)) return false;
     }
     return true;
@@ -63,7 +65,7 @@ bool probes_init(Probes *self, Lexer *lexer, const Tables *tables) {
     for (uint32_t symbol = 1; symbol < abi->n_tokens; symbol++) {
         const char *name = abi->symbol_names[symbol];
         if (!name || name[0] == '_' || tables->banned_keyword[symbol]) continue;
-        if (!add_literal(self, (const uint8_t *)name, (uint32_t)strlen(name))) return false;
+        if (!add_literal(self, (const uint8_t *)name, (uint32_t)strlen(name), (uint16_t)symbol)) return false;
     }
     if (abi->keyword_lex && abi->keyword_capture) {
         uint8_t word[32];
@@ -91,7 +93,7 @@ void probes_free(Probes *self) {
 }
 
 bool probes_add_suffix(Probes *self, const uint8_t *bytes, uint32_t length) {
-    return piece_add(&self->suffixes, &self->n_suffixes, &self->cap_suffixes, bytes, length);
+    return piece_add(&self->suffixes, &self->n_suffixes, &self->cap_suffixes, bytes, length, 0);
 }
 
 void probes_prefer(Probes *self, uint32_t idx) {

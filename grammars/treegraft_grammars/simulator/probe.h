@@ -8,6 +8,7 @@
 typedef struct {
     const uint8_t *bytes;
     uint32_t length;
+    uint16_t symbol; /* the terminal that is spelled like this; 0 if unknown */
 } Piece;
 
 typedef struct {

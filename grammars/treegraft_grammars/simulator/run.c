@@ -11,7 +11,7 @@ void run_begin(Run *self, RunMode mode, Text text, uint32_t mark) {
     self->queue.n = self->pending.n = self->dead.n = self->reached.n = 0;
     self->keeps_reached = false;
     self->witness = self->accepted = self->exhausted = false;
-    self->died_at = self->died_token = 0;
+    self->died_at = self->died_token = self->n_denied = 0;
     self->n_steps = 0;
     self->between = NULL;
     lexer_set_text(self->lexer, text);
@@ -233,8 +233,12 @@ static void read_token(Run *self, Version version) {
                     fork.node = carried;
                     versions_add(&self->queue, arena, fork);
                 }
-                if (overlay_allows(self, &before, &token)) shift(self, version, &token, action);
-                else if (carried == ARENA_NONE) die(self, before, token.start);
+                if (overlay_allows(self, &before, &token)) {
+                    shift(self, version, &token, action);
+                    return;
+                }
+                self->n_denied++;
+                if (carried == ARENA_NONE) die(self, before, token.start);
                 return;
             }
             if (action->type == ABI_REDUCE) {

@@ -42,6 +42,7 @@ struct Run {
     uint32_t died_token; /* where the token begins that it died of */
     VersionSet reached;  /* RUN_READ: where guesses that reach the end of the text stand */
     VersionSet dead;    /* the versions that died there, as they were before reading that token */
+    uint32_t n_denied;   /* tokens that the grammar takes and the overlay does not */
     uint64_t n_steps, max_steps;
     bool exhausted;
     /* Called with the only version between two tokens; returns true to stop the run. May be NULL. */

@@ -6,16 +6,25 @@
 /* Lexes of the last resort, the search over characters the lexer consumes. */
 enum { MAX_SEARCH = 600, MAX_QUEUE = 256, MAX_PATH = 8 };
 
+/* A long undecided tail is read again for every probe: the search ends after this many bytes, but not before as many
+ * probes as usually suffice. */
+enum { MAX_BYTES = 64 << 10, MIN_PROBES = 32 };
+
 typedef struct {
     Simulator *simulator;
     Text text;          /* without probe */
     VersionSet pending;
+    uint32_t from;      /* where the first undecided token begins */
+    uint32_t n_probes;
+    uint64_t n_bytes;
 } Search;
 
 /* Whether the text followed by `probe` has a token that reaches beyond the text. */
 static bool holds(Search *self, const uint8_t *probe, uint32_t length) {
     Text text = self->text;
-    if (length > WITNESS_PROBE) return false;
+    if (length > WITNESS_PROBE || (self->n_bytes > MAX_BYTES && self->n_probes > MIN_PROBES)) return false;
+    self->n_probes++;
+    self->n_bytes += text.length - self->from;
     memcpy((uint8_t *)text.bytes + text.length, probe, length);
     uint32_t mark = text.length + 1;
     text.length += length;
@@ -65,11 +74,23 @@ static bool by_suffix(Search *self) {
     return false;
 }
 
-/* Blanks at the end: any literal may come next, also on the last line's indentation. */
+/* Blanks at the end: any literal may come next. Where a word was refused, the states that refused it tell which. */
 static bool by_literal(Search *self) {
     const Probes *probes = &self->simulator->probes;
-    for (uint32_t i = 0; i < probes->n_literals; i++)
-        if (holds(self, probes->literals[i].bytes, probes->literals[i].length)) return true;
+    Run *run = &self->simulator->run;
+    if (holds(self, (const uint8_t *)"a", 1)) return true;
+    /* It was the place that was wrong, not the word. */
+    if (run->n_denied && run->n_denied >= run->dead.n) return false;
+    uint16_t states[RUN_MAX_VERSIONS];
+    uint32_t n_states = run->died_token >= self->text.length ? run->dead.n : 0;
+    for (uint32_t i = 0; i < n_states; i++) states[i] = run->arena->nodes[run->dead.at[i].node].state;
+    for (uint32_t i = 0; i < probes->n_literals; i++) {
+        Piece literal = probes->literals[i];
+        bool may_fit = n_states == 0;
+        for (uint32_t j = 0; j < n_states && !may_fit; j++)
+            may_fit = tables_row(run->tables, states[j])[literal.symbol] != 0;
+        if (may_fit && holds(self, literal.bytes, literal.length)) return true;
+    }
     return false;
 }
 
@@ -162,7 +183,7 @@ static bool by_indentation(Search *self) {
                     if (wide) n /= 8;
                     memset((uint8_t *)self->text.bytes + base, wide ? '\t' : ' ', n);
                     self->text.length = base + n;
-                    found = by_suffix(self) || by_literal(self);
+                    found = by_literal(self);
                 }
             }
         }
@@ -173,12 +194,9 @@ static bool by_indentation(Search *self) {
 
 /* Only where the undecided bytes hold a line break or may be a comment: elsewhere it would be tried in vain. */
 static bool may_be_before_indentation(const Search *self) {
-    uint32_t from = self->text.length;
-    for (uint32_t i = 0; i < self->pending.n; i++)
-        if (self->pending.at[i].offset < from) from = self->pending.at[i].offset;
-    uint32_t n = self->text.length - from;
-    if (memchr(self->text.bytes + from, '\n', n)) return true;
-    return self->simulator->tables.layout.enabled && memchr(self->text.bytes + from, '#', n);
+    const uint8_t *bytes = self->text.bytes + self->from;
+    uint32_t n = self->text.length - self->from;
+    return memchr(bytes, '\n', n) || (self->simulator->tables.layout.enabled && memchr(bytes, '#', n));
 }
 
 static bool search(Search *self) {
@@ -220,7 +238,9 @@ static bool search_partial(Search *self, uint32_t n_partial) {
 }
 
 bool witness_search(Simulator *simulator, Text text) {
-    Search self = {.simulator = simulator, .text = text, .pending = simulator->run.pending};
+    Search self = {.simulator = simulator, .text = text, .pending = simulator->run.pending, .from = text.length};
+    for (uint32_t i = 0; i < self.pending.n; i++)
+        if (self.pending.at[i].offset < self.from) self.from = self.pending.at[i].offset;
     simulator->counters.n_searches++;
     uint32_t n_partial = utf8_partial(text.bytes, text.length);
     uint8_t saved[4];
