@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic, perf_counter
 
 import numpy as np
@@ -57,7 +57,7 @@ def suggest(
     place = Place(b"", cursor, healed)
     with span() as decoding:
         if request.n <= 1:
-            written = [_write_one(place, draws, writer, law, budget)]
+            written = [_write_one(place, draws, writer, stopping, law, budget)]
         elif request.temperature > 0:
             written = explore(place, law.fork(request.n), _world(writer, law, budget), rng)
         else:
@@ -93,7 +93,9 @@ def _at_cursor(request: Complete, context: Context) -> tuple[Reading, Reading, f
     return parsed.state, grammar.start(), parsed.confidence, ""
 
 
-def _write_one(start: Place, draws: Draws, writer: _Writer, law: Law, budget: _Budget) -> Particle[Place]:
+def _write_one(
+    start: Place, draws: Draws, writer: _Writer, stopping: Stopping, law: Law, budget: _Budget
+) -> Particle[Place]:
     """A single candidate: the first draw that fits, token after token. Its weight is an upper bound."""
     particle = Particle(start)
     while not budget.spent():
@@ -106,19 +108,16 @@ def _write_one(start: Place, draws: Draws, writer: _Writer, law: Law, budget: _B
             choice = choose(draws, writer.step(place, may_say_nothing=False), max_checks=MAX_CHECKS_PER_STEP)
         budget.n_checks = writer.n_checks
         if choice is None:
-            return _stuck(particle)
+            return replace(particle, stuck=True)
+        if choice.n_checks > 1 and writer.wishes_end(int(draws.ids[0])) and (end := stopping.mend(place)) is not None:
+            # The model takes the line for finished, and only closing marks are missing.
+            return replace(particle, state=end, finished=True, n_checks=particle.n_checks + choice.n_checks)
         particle = particle.after(choice, choice.state.whole)
         if particle.finished:
             break
         budget.n_steps += 1
         [draws] = law.step([choice.token], [choice.state.owed])
     return particle
-
-
-def _stuck(particle: Particle[Place]) -> Particle[Place]:
-    return Particle(
-        particle.state, particle.log_weight, particle.log_probability, particle.n_tokens, particle.n_checks, stuck=True
-    )
 
 
 def _world(writer: _Writer, law: Law, budget: _Budget) -> World[Place]:
@@ -161,6 +160,10 @@ class _Writer:
             return after
 
         return check
+
+    def wishes_end(self, token: int) -> bool:
+        """Whether this token says that the line is finished."""
+        return token in self._end_tokens or self._stopping.wishes_end(self._tokens[token])
 
     def _write(self, place: Place, token: int) -> Place | None:
         if token in self._end_tokens:

@@ -18,6 +18,11 @@ BLANKS = b" \t"
 # What an editor or a person has put behind the cursor to close something that is open before it.
 CLOSERS = b")]}>\"'`;"
 
+# What may be missing when the model takes a line for finished and the suffix cannot follow yet.
+MENDS = (b")", b"]", b"}", b'"', b"'", b":", b";", b"`", b">", b" {", b"*/", b"/")
+MOST_MENDS = 5  # in a row
+MOST_TRIALS = 300  # 1-3 us each
+
 
 class Reading(Protocol):
     """A state of a grammar: `treegraft_grammars.ParseState`, or `Free`."""
@@ -149,6 +154,34 @@ class Stopping:
                     found.append(end or replace(place, whole=True))
             place = place.before
         return sorted(found, key=lambda end: -self.goal.reach(end.state))
+
+    def mend(self, place: Place) -> Place | None:
+        """The whole place that the fewest closing marks make of this one, if there is one within reach."""
+        if not place.text.strip() or place.owed:
+            return None
+        ways = [(place.text.rstrip(BLANKS), place.state)]
+        seen = {place.state}
+        n_trials = 0
+        for _ in range(MOST_MENDS):
+            longer = []
+            for text, state in ways:
+                for mark in MENDS:
+                    n_trials += 1
+                    after = state.step(mark)
+                    if after is None or after in seen:
+                        continue
+                    if after.depth() <= self._depth and self.goal.met(after):
+                        return Place(text + mark, after, whole=True, before=place)
+                    if n_trials >= MOST_TRIALS:
+                        return None
+                    seen.add(after)
+                    longer.append((text + mark, after))
+            ways = longer
+        return None
+
+    def wishes_end(self, data: bytes) -> bool:
+        """Whether a token says that the line is finished."""
+        return data[:1] in (b"\n", b"\r")
 
     def repeats(self, text: bytes) -> bool:
         """Whether this would only write again what already follows: the rest of the line, or the next line."""
