@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from treegraft_daemon.engine.model.loading import load
 
 from treegraft_daemon.engine.completion import suggest
 from treegraft_daemon.engine.model.law import Context, Law
+from treegraft_daemon.engine.model.loading import load
 from treegraft_daemon.training import corpus, sources
 from treegraft_daemon.training.holes import Hole, holes
 from treegraft_protocol.messages import Complete

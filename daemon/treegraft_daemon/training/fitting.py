@@ -43,7 +43,7 @@ def gather(law: MixtureLaw, holes: Iterable[Hole]) -> Examples:
         for token in truth:
             rows.append((*_features(state, token), kind))
             state = state.step(token)
-        n_holes += 1
+        n_holes += 1  # noqa: SIM113
         if n_holes % 1000 == 0:
             print(f"  {n_holes} holes, {len(rows):,} tokens, {time.monotonic() - started:.0f} s", flush=True)
     names = sorted({row[3] for row in rows})

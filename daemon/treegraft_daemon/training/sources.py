@@ -294,9 +294,9 @@ def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
         listing = subprocess.run(
             ["dpkg-deb", "--fsys-tarfile", str(archive)], check=True, capture_output=True, timeout=120
         )
-        opened = tarfile.open(fileobj=io.BytesIO(listing.stdout))
+        opened = tarfile.open(fileobj=io.BytesIO(listing.stdout))  # noqa: SIM115
     else:
-        opened = tarfile.open(archive)
+        opened = tarfile.open(archive)  # noqa: SIM115
     with opened:
         for member in opened:
             if member.isfile() and member.size <= 500_000 and wanted.search(member.name):

@@ -31,8 +31,12 @@ class LineTokenizer:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         size = tokenizer.get_vocab_size()
-        self.vocabulary = Vocabulary([_bytes_of(tokenizer.id_to_token(idx)) for idx in range(size)], special=[END])
-        self.line_break: int = tokenizer.token_to_id("Ċ")
+        self.vocabulary = Vocabulary(
+            [_bytes_of(tokenizer.id_to_token(idx) or "") for idx in range(size)], special=[END]
+        )
+        line_break = tokenizer.token_to_id("Ċ")
+        assert line_break is not None, "the embedded tokenizer has a token for the line break"
+        self.line_break = line_break
         self._lines: dict[bytes, tuple[int, ...]] = {}
 
     @classmethod
