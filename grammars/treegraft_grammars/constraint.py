@@ -94,7 +94,7 @@ class Grammar:
         return parsed if end is None else Parsed(parsed.state, end[0], parsed.confidence, end[1])
 
     def stats(self) -> dict[str, int]:
-        """Counters since the grammar was loaded; `hanging_scanners` and `exhausted_budgets` count refusals by budget."""
+        """Counters since the grammar was loaded; `hanging_scanners` and `exhausted_budgets` are refusals by budget."""
         return self._simulator.stats()
 
 

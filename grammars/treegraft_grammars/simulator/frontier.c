@@ -254,16 +254,6 @@ int64_t frontier_end_error(Simulator *simulator, const Frontier *self, uint32_t 
     return (int64_t)self->base + simulator->run.died_at;
 }
 
-static uint32_t open_frames(const Tables *tables, const Arena *arena, uint32_t node) {
-    uint32_t n = 0;
-    /* Merged stacks agree on their open brackets nearly always; the first link speaks for all. */
-    while (arena->nodes[node].n_links) {
-        if (tables_opens(tables, tables->accessing[arena->nodes[node].state])) n++;
-        node = arena_links(arena, node)[0];
-    }
-    return n;
-}
-
 /* Where the readings stand once the pending tokens are taken as they are; left in `run.reached`, or in `run.pending`
  * where the tail holds no whole token. */
 static const VersionSet *read_tail(Simulator *simulator, const Frontier *self) {
@@ -281,7 +271,7 @@ uint32_t frontier_depth(Simulator *simulator, const Frontier *self) {
     const VersionSet *versions = read_tail(simulator, self);
     uint32_t depth = UINT32_MAX;
     for (uint32_t i = 0; i < versions->n; i++) {
-        uint32_t n = open_frames(&simulator->tables, self->arena, versions->at[i].node);
+        uint32_t n = stack_depth(&simulator->tables, self->arena, versions->at[i].node, UINT32_MAX);
         if (n < depth) depth = n;
     }
     return depth == UINT32_MAX ? 0 : depth;

@@ -129,11 +129,15 @@ static uint32_t layout_column(const Text *text, uint32_t offset) {
     return column;
 }
 
-static bool in_brackets(const Run *self, uint32_t node) {
-    const Arena *arena = self->arena;
-    for (; arena->nodes[node].n_links; node = arena_links(arena, node)[0])
-        if (tables_opens(self->tables, self->tables->accessing[arena->nodes[node].state])) return true;
-    return false;
+uint32_t stack_depth(const Tables *tables, const Arena *arena, uint32_t node, uint32_t cap) {
+    uint32_t n_open = 0, n_closed = 0;
+    for (; arena->nodes[node].n_links && n_open < cap; node = arena_links(arena, node)[0]) {
+        int bracket = tables_bracket(tables, arena->nodes[node].state);
+        if (bracket < 0) n_closed++;
+        else if (bracket > 0 && n_closed) n_closed--;
+        else if (bracket > 0) n_open++;
+    }
+    return n_open;
 }
 
 static bool layout_allows(const Run *self, const Version *version, const Token *token) {
@@ -149,7 +153,7 @@ static bool layout_allows(const Run *self, const Version *version, const Token *
         is_break |= !is_continued;
     }
     if (!is_break) return true;
-    if (in_brackets(self, version->node)) return true;
+    if (stack_depth(self->tables, self->arena, version->node, 1)) return true;
     bool begins_line = version->last == 0 || version->last == layout->newline || version->last == layout->indent ||
                        version->last == layout->dedent;
     if (!begins_line) return false;

@@ -67,6 +67,9 @@ bool run_can_shift(Run *self, uint32_t node, uint16_t symbol);
 /* The stack after `symbol`, read without a text; ARENA_NONE if it does not fit. */
 uint32_t run_shift(Run *self, uint32_t node, uint16_t symbol);
 
+/* Bracket frames open on the stack, up to `cap`. Merged stacks agree on them nearly always: the first link speaks for all. */
+uint32_t stack_depth(const Tables *tables, const Arena *arena, uint32_t node, uint32_t cap);
+
 /* Adds a version to a set, merging it with one that differs in its past only. */
 void versions_add(VersionSet *self, Arena *arena, Version version);
 

@@ -34,13 +34,14 @@ static void find_accessing(Tables *self) {
     }
 }
 
-/* Terminals that open a frame: those spelled with an opening bracket at their end, like `(`, `[`, `{`, `${`, `#[`. */
-static void find_openers(Tables *self) {
+/* Terminals that open a frame are those spelled with an opening bracket at their end, like `(`, `${`, `#[`. */
+static void find_brackets(Tables *self) {
     for (uint32_t symbol = 1; symbol < self->abi->n_tokens; symbol++) {
         const char *name = self->abi->symbol_names[symbol];
         size_t length = name ? strlen(name) : 0;
-        if (length == 0 || length > 3 || self->n_open == 64) continue;
-        if (strchr("([{", name[length - 1])) self->open[self->n_open++] = (uint16_t)symbol;
+        if (length == 0 || length > 3) continue;
+        if (strchr("([{", name[length - 1])) self->bracket[symbol] = 1;
+        else if (length == 1 && strchr(")]}", name[0])) self->bracket[symbol] = -1;
     }
 }
 
@@ -50,9 +51,10 @@ bool tables_init(Tables *self, const AbiLanguage *abi) {
     self->rows = calloc(abi->n_states, sizeof *self->rows);
     self->accessing = calloc(abi->n_states, sizeof *self->accessing);
     self->banned_keyword = calloc(abi->n_symbols, 1);
-    if (!self->rows || !self->accessing || !self->banned_keyword) return false;
+    self->bracket = calloc(abi->n_symbols, 1);
+    if (!self->rows || !self->accessing || !self->banned_keyword || !self->bracket) return false;
     find_accessing(self);
-    find_openers(self);
+    find_brackets(self);
     return true;
 }
 
@@ -62,6 +64,7 @@ void tables_free(Tables *self) {
     free(self->rows);
     free(self->accessing);
     free(self->banned_keyword);
+    free(self->bracket);
     free(self->forbidden);
     memset(self, 0, sizeof *self);
 }
@@ -104,10 +107,4 @@ uint16_t tables_next_state(Tables *self, uint16_t state, uint16_t symbol) {
     const AbiAction *last = &entry[entry->head.count].action;
     if (last->type != ABI_SHIFT) return 0;
     return last->shift.extra ? state : last->shift.state;
-}
-
-bool tables_opens(const Tables *self, uint16_t symbol) {
-    for (uint16_t i = 0; i < self->n_open; i++)
-        if (self->open[i] == symbol) return true;
-    return false;
 }

@@ -29,8 +29,7 @@ typedef struct {
     ForbiddenShift *forbidden;
     uint32_t n_forbidden;
     LayoutRule layout;
-    uint16_t n_open;         /* bracket terminals that open a frame */
-    uint16_t open[64];
+    int8_t *bracket;         /* per symbol: 1 if it opens a frame, -1 if it closes one */
 } Tables;
 
 /* Returns false when memory ran out. `abi` is borrowed and must outlive the tables. */
@@ -61,6 +60,7 @@ bool tables_is_reserved(const Tables *self, uint16_t state, uint16_t symbol);
 /* State after `symbol` in `state` as tree-sitter computes it; 0 if there is none. */
 uint16_t tables_next_state(Tables *self, uint16_t state, uint16_t symbol);
 
-bool tables_opens(const Tables *self, uint16_t symbol);
+/* Whether the stack's entry in this state is an opening (1) or closing (-1) bracket. */
+static inline int tables_bracket(const Tables *self, uint16_t state) { return self->bracket[self->accessing[state]]; }
 
 #endif

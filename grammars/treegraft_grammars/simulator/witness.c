@@ -167,6 +167,7 @@ static bool by_indentation(Search *self) {
         column = 0;
     }
     uint8_t seen[256] = {0};
+    self->n_bytes = self->n_probes = 0; /* few columns, and each with few words: the search above must not use it up */
     bool found = false;
     uint32_t base = self->text.length;
     for (uint32_t i = 0; i < self->pending.n && !found; i++) {

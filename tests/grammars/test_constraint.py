@@ -1,0 +1,251 @@
+"""The simulator against tree-sitter, and its states against each other, over real files of every language."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import pytest
+
+from reading import Reference, mutate, texts
+from treegraft_grammars import languages
+from treegraft_grammars.constraint import Grammar, ParseState, grammar_for
+from treegraft_grammars.registry import UnsupportedGrammar
+
+LANGUAGES = languages()
+
+
+def bare(language: str) -> Grammar:
+    """tree-sitter's grammar as it is, without our overlay."""
+    return grammar_for(language, overlay=False)
+
+
+def clean(language: str, n: int, seed: int = 0) -> list[tuple[str, bytes]]:
+    """Real texts that parse, with the overlay too."""
+    found = [
+        item for item in texts(language, 3 * n, seed=seed) if grammar_for(language).check(item[1]).first_error is None
+    ]
+    return found[:n]
+
+
+def after(grammar: Grammar, text: bytes) -> ParseState:
+    parsed = grammar.parse(text)
+    assert parsed.first_error is None
+    return parsed.state
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_files_and_mutants_read_as_tree_sitter_reads_them(language: str) -> None:
+    fidelity(language, n_files=6, n_mutants=4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_many_files_and_mutants_read_as_tree_sitter_reads_them(language: str) -> None:
+    fidelity(language, n_files=100, n_mutants=20)
+
+
+def fidelity(language: str, n_files: int, n_mutants: int) -> None:
+    grammar, reference, rng = bare(language), Reference(language), random.Random(1)
+    for name, text in texts(language, n_files):
+        for variant in (text, *(mutate(text, rng) for _ in range(n_mutants))):
+            assert grammar.check(variant).first_error == reference.first_error(variant), name
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_prefix_of_a_valid_file_is_viable(language: str) -> None:
+    prefixes(language, n_files=6, n_cuts=25)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_prefix_of_many_valid_files_is_viable(language: str) -> None:
+    prefixes(language, n_files=60, n_cuts=100)
+
+
+def prefixes(language: str, n_files: int, n_cuts: int) -> None:
+    rng = random.Random(2)
+    for grammar in (bare(language), grammar_for(language)):
+        for name, text in clean(language, n_files):
+            for _ in range(n_cuts):
+                cut = rng.randrange(len(text) + 1)
+                assert grammar.parse(text[:cut]).first_error is None, (name, cut, text[max(0, cut - 60) : cut])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_steps_lead_where_parsing_leads(language: str) -> None:
+    rng = random.Random(3)
+    grammar = grammar_for(language)
+    for name, text in clean(language, 4, seed=1):
+        begin = rng.randrange(len(text))
+        end = min(len(text), begin + 600)
+        ends = []
+        for longest in (1, 10, 200):
+            state, at = after(grammar, text[:begin]), begin
+            while at < end:
+                n = min(rng.randint(1, longest), end - at)
+                following = state.step(text[at : at + n])
+                assert following is not None, (name, at, text[max(0, at - 60) : at + n])
+                state, at = following, at + n
+            ends.append(state)
+        whole = after(grammar, text[:end])
+        for state in ends:
+            assert state.offset == whole.offset == end
+            assert state.meets(text[end:]) and whole.meets(text[end:])
+            # Bash may keep readings that were merged in another order; they read on alike.
+            assert language == "bash" or (state == whole and hash(state) == hash(whole)), name
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_meets_and_reach_agree_with_reading_the_whole_text(language: str) -> None:
+    rng = random.Random(4)
+    grammar = grammar_for(language)
+    for name, text in clean(language, 5, seed=2):
+        for _ in range(12):
+            cut = rng.randrange(len(text) + 1)
+            end = min(len(text), cut + rng.choice((0, 0, 3, 30)))
+            middle = rng.choice((b"", b")", b"x x", b'"', b"{", b"\n", b" ", b"0", b"(a)"))
+            prefix, suffix = text[:cut], text[end:]
+            state = after(grammar, prefix).step(middle)
+            if state is None:
+                assert not after(grammar, prefix).meets(middle + suffix), (name, cut, middle)
+                continue
+            error = grammar.check(prefix + middle + suffix).first_error
+            assert state.meets(suffix) == (error is None), (name, cut, end, middle)
+            expected = len(suffix) + 1 if error is None else max(0, error - len(prefix + middle))
+            assert state.reach(suffix) == expected, (name, cut, end, middle)
+
+
+def test_memory_of_one_suffix_does_not_answer_for_another() -> None:
+    state = after(grammar_for("python"), b"f(a")
+    assert state.meets(b")\n")
+    assert not state.meets(b"]\n")
+    assert state.reach(b", b]\n") == len(b", b")
+    assert state.meets(b")\n")
+
+
+def test_states_are_values() -> None:
+    grammar = grammar_for("python")
+    left, right = after(grammar, b"x = f(1)\ny"), after(grammar, b"x = f(1)\ny")
+    assert left == right and hash(left) == hash(right) and len({left, right}) == 1
+    assert left != after(grammar, b"x = f(1)\nyy")
+    assert left != after(grammar, b"x = [f(1),\ny")
+    assert left != object()
+    first, second = left.step(b" = 1"), left.step(b" = 1")
+    assert first == second and first != left
+
+
+def test_branches_do_not_disturb_each_other() -> None:
+    root = after(grammar_for("javascript"), b"const a = `x${")
+    left, right = root.step(b"b + {c: 1}"), root.step(b"f(1)} and more ${")
+    assert left is not None and right is not None
+    for _ in range(3):
+        assert left.meets(b"}`;\n") and not left.meets(b")}`;\n")
+        assert right.meets(b"d}`;\n") and not right.meets(b"}`;\n")
+
+
+def test_a_token_may_split_a_character() -> None:
+    for text in ("x = 'é'\n", "é = 1\n", "x = '漢字'\n", "漢字 = 1\n", "x = '😋'\n", "# 😋\n"):
+        data = text.encode()
+        state = grammar_for("python").start()
+        for at in range(len(data)):
+            following = state.step(data[at : at + 1])
+            assert following is not None, (text, at)
+            state = following
+        assert state.complete()
+    assert grammar_for("python").start().step("x = 😋".encode()[:-1]) is None
+    assert grammar_for("json").start().step("[é".encode()[:-1]) is None
+
+
+def test_complete_and_expected() -> None:
+    grammar = grammar_for("json")
+    assert after(grammar, b'{"a": [1, 2]}').complete()
+    half = after(grammar, b'{"a": [1, 2')
+    assert not half.complete()
+    assert "]" in half.expected() and "," in half.expected() and "}" not in half.expected()
+    assert half.end_error() == (11, 11)
+
+
+def test_depth_counts_open_brackets() -> None:
+    grammar = grammar_for("python")
+    for text, depth in ((b"x", 0), (b"f(", 1), (b"f(a, [b", 2), (b"f(a, [b]", 1), (b"f({1: [", 3), (b"f(')'", 1)):
+        assert after(grammar, text).depth() == depth, text
+
+
+def test_reads_is_a_horizon_check() -> None:
+    state = after(grammar_for("python"), b"x = f(")
+    assert state.reads(b"a, b)\ny = [1,")
+    assert not state.reads(b"a, b)\ny = ]")
+    assert state.reads(b"")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_garbage_is_survived(language: str) -> None:
+    rng = random.Random(5)
+    grammar = grammar_for(language)
+    pieces = [*rb"""( ) " ' \ a 0 <<EOF /* ` ${""".split(), b"\n", b"\t", b"\x00", b"\xff", b"\xe2\x80"]
+    for _ in range(60):
+        text = bytes(rng.randrange(256) for _ in range(rng.randrange(60)))
+        text += b"".join(rng.choice(pieces) for _ in range(rng.randrange(60)))
+        parsed = grammar.parse(text)
+        assert 0.0 <= parsed.confidence <= 1.0
+        assert (parsed.first_error is None) == (parsed.confidence == 1.0)
+        assert parsed.first_error is None or parsed.first_error <= len(text)
+        parsed.state.step(text[:7])
+        parsed.state.meets(text)
+        parsed.state.expected()
+
+
+def test_recovery_goes_on_behind_an_error() -> None:
+    grammar = grammar_for("python")
+    broken = b"def f(a, b:\n    return a\n\n\ndef g(a):\n    x = [1, 2\n    y = 3\n    return foo("
+    parsed = grammar.parse(broken)
+    assert parsed.first_error is not None and 0 < parsed.confidence < 1
+    assert parsed.state.step(b"x, y)\n") is not None
+
+
+def test_a_grammar_of_another_abi_is_refused() -> None:
+    class Fake:
+        pass
+
+    with pytest.raises(TypeError):
+        Grammar("fake", Fake())
+    import ctypes
+
+    header = (ctypes.c_uint32 * 64)(12)
+    with pytest.raises(UnsupportedGrammar, match="ABI 12"):
+        Grammar("old", ctypes.addressof(header))
+
+
+def test_threads_share_a_grammar() -> None:
+    grammar = grammar_for("python")
+    text = b"def f(a, b):\n    return [a, b, 'x']\n" * 300
+    failures: list[str] = []
+
+    def work(seed: int) -> None:
+        rng = random.Random(seed)
+        for _ in range(15):
+            cut = rng.randrange(len(text))
+            state = grammar.parse(text[:cut]).state
+            if not state.meets(text[cut:]) or state.step(text[cut : cut + 4]) is None:
+                failures.append(f"{seed} {cut}")
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_memory_is_given_back_with_the_last_state() -> None:
+    import resource
+
+    grammar = grammar_for("python")
+    text = b"def f(a, b):\n    return [a, b, 'x']\n" * 2000
+    for _ in range(3):
+        grammar.parse(text)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(30):
+        grammar.parse(text)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
