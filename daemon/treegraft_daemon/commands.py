@@ -279,7 +279,7 @@ def status(options: argparse.Namespace, settings: Settings) -> int:
     """Is the engine running, with which model, doing what; 3 when it is not running."""
     report = _report(settings)
     if options.json:
-        _print_json({"running": report is not None, **(_report_as_json(report) if report else {})})
+        _print_json(_report_as_json(report) if report else {"running": False})
     elif report is None:
         print("engine: not running (it is started on demand)")
     else:
@@ -399,7 +399,9 @@ def _report(settings: Settings) -> StatusReport | None:
 def _report_as_json(report: StatusReport) -> dict[str, Any]:
     from treegraft_protocol.messages import as_dict
 
-    return {key: value for key, value in as_dict(report).items() if key != "id"}
+    fields = as_dict(report)
+    del fields["id"]
+    return {**fields, "running": True, "active": report.running}
 
 
 def _with_engine(settings: Settings, ask: Callable[[EngineClient], Awaitable[T]], *, start: bool) -> T:
