@@ -176,7 +176,7 @@ class Trail:
         if not len(places):
             return None
         ways = self.page.ways_at(places)
-        sums = np.bincount(ways.index, ways.weights, minlength=len(ways.ids))[None]
+        sums = np.bincount(ways.index, ways.weights, minlength=len(ways.ids))[None].astype(np.float64)
         return _evidence(np.array([len(ORDERS)]), np.array([len(places)]), ways.ids, sums)
 
 
