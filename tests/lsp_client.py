@@ -8,7 +8,6 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from treegraft_daemon.config import Settings
@@ -17,7 +16,6 @@ from treegraft_daemon.serve.server import Server
 from treegraft_daemon.serve.transports import StreamWire
 
 URI = "file:///work/a.py"
-ROOT = Path(__file__).parent.parent
 
 
 def framed(message: Any) -> bytes:
@@ -206,6 +204,6 @@ async def start_serve(*flags: str, **environment: str) -> Process:
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "treegraft_daemon", "serve", *flags, stdin=pipe, stdout=pipe, stderr=pipe,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}/daemon:{ROOT}/grammars:{ROOT}/protocol", **environment},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
     )  # fmt: skip
     return Process(child)

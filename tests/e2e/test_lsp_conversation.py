@@ -387,6 +387,12 @@ async def test_an_empty_file_is_served(client: Client, engine: ScriptedEngine) -
     assert len(await client.complete(0, 0, uri="file:///work/new.py")) == 1
 
 
+async def test_a_file_without_a_name_has_the_language_its_editor_says(client: Client, engine: ScriptedEngine) -> None:
+    client.open("x", uri="untitled:Untitled-1", language="go")
+    await client.complete(0, 1, uri="untitled:Untitled-1")
+    assert engine.asked[0].language == "go"
+
+
 async def test_an_unknown_language_is_served_and_told_to_be_unchecked(client: Client, engine: ScriptedEngine) -> None:
     engine.constrained = False
     client.open("(de", uri="file:///work/a.lisp", language="commonlisp")

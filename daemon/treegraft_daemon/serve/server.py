@@ -16,6 +16,7 @@ import re
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -259,6 +260,24 @@ def _used_capabilities(given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _strict_converter() -> Any:
+    """pygls' converter, without cattrs' habit of making texts of lists and numbers of texts: garbage is no edit."""
+    converter = default_converter()  # type: ignore[no-untyped-call]
+    for kind in (str, int, float, bool):
+        converter.register_structure_hook(kind, _strictly)
+    return converter
+
+
+def _strictly(value: Any, kind: type) -> Any:
+    if issubclass(kind, Enum):  # which are texts or numbers as well
+        return kind(value)
+    if type(value) is kind or (kind is float and type(value) is int):
+        return value
+    if kind is int and isinstance(value, float) and value.is_integer():  # some clients write every number so
+        return int(value)
+    raise TypeError(f"not a {kind.__name__}")
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """One request for suggestions that the memory could not fulfil."""
@@ -284,7 +303,7 @@ class Server(LanguageServer):
         pinned: frozenset[str] = frozenset(),
         watches_client: bool = False,
     ) -> None:
-        super().__init__("treegraft", _version(), protocol_cls=Conversation, converter_factory=default_converter)
+        super().__init__("treegraft", _version(), protocol_cls=Conversation, converter_factory=_strict_converter)
         self.settings = settings
         self.documents = Documents()
         self.memory = Memory()
@@ -474,7 +493,9 @@ class Server(LanguageServer):
 
     def _did_open(self, params: types.DidOpenTextDocumentParams) -> None:
         item = params.text_document
-        self.documents.open(item.uri, str(item.language_id), item.version, item.text)
+        language_id = item.language_id
+        name = language_id.value if isinstance(language_id, types.LanguageKind) else language_id
+        self.documents.open(item.uri, name, item.version, item.text)
         self.memory.forget(item.uri)
 
     def _did_change(self, params: types.DidChangeTextDocumentParams) -> None:
