@@ -29,6 +29,7 @@ class ScriptedLaw:
         self._healed = healed
         self._ids = {token: idx for idx, token in enumerate([END, *tokens])}
         self._rows: list[bytes] = []
+        self._past: list[list[bytes]] = []
 
     def prefill(self, context: Context, sampling: Sampling, cancelled: Callable[[], bool]) -> tuple[Draws, bytes]:
         if cancelled():
@@ -44,6 +45,7 @@ class ScriptedLaw:
     def step(self, tokens: Sequence[int], owed: Sequence[bytes]) -> list[Draws]:
         assert len(tokens) == len(owed) == len(self._rows)
         self.n_steps += 1
+        self._past.append(self._rows)
         self._rows = [text + self.vocabulary[token] for text, token in zip(self._rows, tokens, strict=True)]
         return [self._draws(text) for text in self._rows]
 
@@ -51,7 +53,8 @@ class ScriptedLaw:
         self._rows = [self._rows[row] for row in rows]
 
     def rewind(self, n_tokens: int) -> None:
-        raise NotImplementedError
+        self._past, past = self._past[:-n_tokens], self._past[-n_tokens]
+        self._rows = past
 
     def _draws(self, text: bytes) -> Draws:
         wish = self._wish(text)

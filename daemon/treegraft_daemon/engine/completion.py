@@ -8,6 +8,7 @@ whether it should still go on.
 from __future__ import annotations
 
 import logging
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ import numpy as np
 
 from treegraft_daemon.engine.model.law import Cancelled, Context, Draws, Law, Sampling
 from treegraft_daemon.engine.particles import Particle, World, beam, explore, posterior
-from treegraft_daemon.engine.sampler import choose
+from treegraft_daemon.engine.sampler import Choice, choose
 from treegraft_daemon.engine.stopping import Free, Place, Reading, Stopping
 from treegraft_daemon.telemetry import Counters, span
 from treegraft_grammars import Judge, UnknownLanguage, UnsupportedGrammar, grammar_for
@@ -29,7 +30,11 @@ log = logging.getLogger(__name__)
 MAX_CHECKS_PER_STEP = 512
 MAX_CHECKS = 8192
 # A line that the model takes for complete, with more than this probability, is left alone.
-SURE_OF_NOTHING = 0.5
+SURE_OF_NOTHING = math.log(0.5)
+# With less than this share of the law left, or after so many checks, the token before was a mistake; so many may be taken back.
+LOST = math.log(0.1)
+MAX_BACK = 6
+MANY_CHECKS = 16
 # How many earlier whole places are shown to the judge when it withholds one.
 MAX_JUDGED = 3
 
@@ -96,28 +101,54 @@ def _at_cursor(request: Complete, context: Context) -> tuple[Reading, Reading, f
 def _write_one(
     start: Place, draws: Draws, writer: _Writer, stopping: Stopping, law: Law, budget: _Budget
 ) -> Particle[Place]:
-    """A single candidate: the first draw that fits, token after token. Its weight is an upper bound."""
+    """A single candidate: the first draw that fits, token after token. Its weight is an upper bound.
+
+    A token may fit by its letter only: the `=` of `f(x) =` can still become `==`, which the model does not have in mind.
+    It shows one token later, when nearly all of the law is refused; then that token is taken back.
+    """
     particle = Particle(start)
+    taken: list[tuple[Particle[Place], Draws, int]] = []
+    refused: int | None = None
+    n_back = 0
+    longest = particle
     while not budget.spent():
         place = particle.state
-        choice = choose(draws, writer.step(place), max_checks=MAX_CHECKS_PER_STEP)
-        if choice is not None and choice.state.whole and not choice.state.text.strip():
-            # The model would leave it at that. Unless it is sure, what else it would write is worth showing.
-            if choice.log_probability > np.log(SURE_OF_NOTHING):
-                return particle.after(choice, finished=True)
-            choice = choose(draws, writer.step(place, may_say_nothing=False), max_checks=MAX_CHECKS_PER_STEP)
+        may_go_back = bool(taken) and n_back < MAX_BACK
+        choice = _next(place, draws, writer, refused, MANY_CHECKS if may_go_back else MAX_CHECKS_PER_STEP)
         budget.n_checks = writer.n_checks
-        if choice is None:
-            return replace(particle, stuck=True)
-        if choice.n_checks > 1 and writer.wishes_end(int(draws.ids[0])) and (end := stopping.mend(place)) is not None:
+        ends = choice is None or choice.n_checks > 1
+        if ends and writer.wishes_end(int(draws.ids[0])) and (end := stopping.mend(place)) is not None:
             # The model takes the line for finished, and only closing marks are missing.
-            return replace(particle, state=end, finished=True, n_checks=particle.n_checks + choice.n_checks)
-        particle = particle.after(choice, choice.state.whole)
+            particle = replace(particle, state=end, finished=True)
+            break
+        lost = choice is None or (refused is None and choice.log_upper - draws.log_total < LOST)
+        if lost and may_go_back:
+            longest = max(longest, particle, key=lambda particle: len(particle.state.text))
+            law.rewind(1)
+            particle, draws, refused = taken.pop()
+            n_back += 1
+            continue
+        if choice is None:
+            break
+        taken.append((particle, draws, choice.token))
+        particle, refused = particle.after(choice, choice.state.whole), None
         if particle.finished:
             break
         budget.n_steps += 1
         [draws] = law.step([choice.token], [choice.state.owed])
-    return particle
+    if not particle.finished:
+        particle = max(particle, longest, key=lambda particle: len(particle.state.text))
+        particle = replace(particle, stuck=not budget.spent())
+    return replace(particle, n_checks=writer.n_checks)
+
+
+def _next(place: Place, draws: Draws, writer: _Writer, refused: int | None, max_checks: int) -> Choice[Place] | None:
+    choice = choose(draws, writer.step(place, refused=refused), max_checks=max_checks)
+    says_nothing = choice is not None and choice.state.whole and not choice.state.text.strip()
+    if choice is None or not says_nothing or choice.log_probability > SURE_OF_NOTHING:
+        return choice
+    # The model would leave it at that, but it is not sure: what else it would write is worth showing.
+    return choose(draws, writer.step(place, may_say_nothing=False, refused=refused), max_checks=max_checks)
 
 
 def _world(writer: _Writer, law: Law, budget: _Budget) -> World[Place]:
@@ -147,10 +178,14 @@ class _Writer:
         self.n_checks = 0
         self.seconds = 0.0
 
-    def step(self, place: Place, *, may_say_nothing: bool = True) -> Callable[[int], Place | None]:
-        """The check of one next token at `place`."""
+    def step(
+        self, place: Place, *, may_say_nothing: bool = True, refused: int | None = None
+    ) -> Callable[[int], Place | None]:
+        """The check of one next token at `place`; `refused` is one that was tried before."""
 
         def check(token: int) -> Place | None:
+            if token == refused:
+                return None
             self.n_checks += 1
             started = perf_counter()
             after = self._write(place, token)
