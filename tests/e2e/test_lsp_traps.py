@@ -266,3 +266,11 @@ async def test_a_wrong_change_changes_nothing(client: Client, engine: ScriptedEn
     client.change(4, insert(0, 4, "c"))
     await client.complete(0, 5)
     assert engine.texts == [b"x = c\n"]
+
+
+async def test_half_a_surrogate_pair_in_any_text(client: Client, engine: ScriptedEngine) -> None:
+    client.open("x = '\ud83d'\n", uri="file:///\udc00.py")
+    client.change(2, insert(0, 5, "\udc4b"), uri="file:///\udc00.py")
+    assert len(await client.complete(0, 7, uri="file:///\udc00.py")) == 1
+    assert engine.texts == ["x = '\ufffd\ufffd'\n".encode()]
+    assert engine.asked[0].offset == 11

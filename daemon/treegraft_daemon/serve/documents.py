@@ -125,8 +125,9 @@ def path_of(uri: str) -> str:
     try:
         parts = urlsplit(uri)
     except ValueError:  # such as a bracket without its end
-        return uri
+        return to_utf8(uri).decode()
     path = unquote(f"//{parts.netloc}{parts.path}" if parts.netloc else parts.path)
+    path = to_utf8(path).decode()
     if parts.scheme == "file" and os.name == "nt":
         return path.lstrip("/").replace("/", "\\")
     return path

@@ -53,6 +53,10 @@ class Engine(Protocol):
 
     async def status(self) -> StatusReport: ...
 
+    def forget(self, document: str) -> None:
+        """The document was closed."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -110,6 +114,11 @@ class Link:
         with suppress(TreegraftError, TimeoutError):
             return await asyncio.wait_for(self._engine.status(), timeout=1)
         return None
+
+    def forget(self, document: str) -> None:
+        """The document was closed: the engine need not keep it."""
+        if self._engine is not None and not self._engine.closed:
+            self._engine.forget(document)
 
     async def close(self) -> None:
         """Hang up; the engine lives on."""

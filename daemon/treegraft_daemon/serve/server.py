@@ -63,6 +63,15 @@ EXIT_GRACE_S = 5.0
 # Settings of the editors' side that arrive in our section.
 EDITORS_OWN = frozenset({"trace", "path", "interpreter", "importStrategy", "editorInfo", "editorPluginInfo"})
 
+# Codes of the wire, as a person reads them.
+_REASONS = {
+    "loading": "the model is being loaded",
+    "deadline": "the engine had no answer in time",
+    "busy": "the engine is busy with other requests",
+    "superseded": "",
+    "cancelled": "",
+}
+
 _WORD_BEFORE = re.compile(r"\w+\Z")
 
 Render = Callable[[list[Offer]], Any]
@@ -519,6 +528,7 @@ class Server(LanguageServer):
         self._asked_at.pop(uri, None)
         for key in [key for key in self._elders if key[0] == uri]:
             self._supersede(key)
+        self._link.forget(to_utf8(uri).decode())
 
     def _did_focus(self, params: Any) -> None:
         document = params.get("textDocument") if isinstance(params, dict) else None
@@ -647,7 +657,7 @@ class Server(LanguageServer):
             self._tell("Normal", "starting the engine", busy=True)
         try:
             found = await self._link.complete(
-                document=snapshot.uri,
+                document=to_utf8(snapshot.uri).decode(),
                 path=snapshot.path,
                 language=place.language,
                 text=place.text,
@@ -666,7 +676,7 @@ class Server(LanguageServer):
             return []
         offers = _offers([(item.text, item.log_weight) for item in found.items], place)
         if found.constrained:
-            self._tell("Normal", "" if offers else found.reason)
+            self._tell("Normal", "" if offers else _REASONS.get(found.reason, found.reason))
         else:
             reason = found.reason or f"no grammar for {snapshot.language_id or snapshot.name}"
             self._tell("Warning", f"suggestions are not checked: {reason}")
