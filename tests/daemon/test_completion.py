@@ -231,6 +231,34 @@ def test_greedy_asks_for_one_check_per_token() -> None:
     assert found.items[0].n_checks == found.items[0].n_tokens == 5
 
 
+def test_what_is_missing_is_closed_when_the_model_wants_to_break_the_line() -> None:
+    found = ask("x = f([$0\ny = 2\n", lambda text: [b"\n", b"1"])
+    assert [item.text for item in found.items] == [b"1])"]
+    found = ask("if x$0\n    y = 2\n", lambda text: [b"\n", b"1"])
+    assert [item.text for item in found.items] == [b"1:"]
+
+
+def test_a_token_that_fits_by_its_letter_only_is_taken_back() -> None:
+    # After f(x) an = may become == only; the model means an assignment, and 20 ways to go on with one.
+    values = [bytes([byte]) for byte in range(ord("a"), ord("u"))]
+    wishes: dict[bytes, list[bytes]] = {
+        b"": [b"f"],
+        b"f": [b"("],
+        b"f(": [b")"],
+        b"f()": [b"=", b"."],
+        b"f()=": [*values, b"="],
+        b"f().": [b"x"],
+    }
+    found = ask("$0\ny = 2\n", lambda text: wishes.get(text, [b"\n"]))
+    assert [item.text for item in found.items] == [b"f().x"]
+    assert found.items[0].n_checks < 30
+
+
+def test_when_going_back_does_not_help_the_longest_way_counts() -> None:
+    found = ask("x = $0\ny = 2\n", lambda text: [b"a", b"]"] if len(text) < 3 else [b"]"])
+    assert [item.text for item in found.items] == [b"aaa"]
+
+
 LINE = {b"": {b"a": 0.5, b"b": 0.3, b")": 0.2}, b"a": {b"\n": 1.0}, b"b": {b"\n": 0.5, b"c": 0.5}, b"bc": {b"\n": 1.0}}
 
 
