@@ -350,7 +350,8 @@ async def test_a_wedged_engine_costs_an_empty_answer(
 async def test_a_blank_answer_shows_nothing(client: Client, engine: ScriptedEngine) -> None:
     engine.answers, engine.reason = [" \n  "], "nothing fits"
     assert await client.complete(1, 4) == []
-    assert client.statuses[-1]["message"] == "nothing fits"
+    assert (await client.call("treegraft/status"))["result"]["lastReason"] == "nothing fits"
+    assert client.statuses[-1] == {"kind": "Normal", "message": "", "busy": False}
 
 
 # --- documents that get nothing, and why ---

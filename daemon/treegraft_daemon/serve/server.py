@@ -59,6 +59,7 @@ STATUS = "treegraft/status"
 PATIENCE_S = 1.0
 START_PATIENCE_S = 20.0
 EXIT_GRACE_S = 5.0
+SAME_LINE_S = 60.0  # the same trouble is logged once in so long
 
 # Settings of the editors' side that arrive in our section.
 EDITORS_OWN = frozenset({"trace", "path", "interpreter", "importStrategy", "editorInfo", "editorPluginInfo"})
@@ -334,6 +335,8 @@ class Server(LanguageServer):
         self._asking: dict[tuple[str, str], asyncio.Task[list[Offer]]] = {}
         self._asked_at: dict[str, float] = {}
         self._n_offered = 0
+        self._reason = ""  # why the last answer of the engine was empty or unchecked
+        self._logged_at: dict[str, float] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ended: asyncio.Future[int] | None = None
         self._exit_code: int | None = None
@@ -474,14 +477,6 @@ class Server(LanguageServer):
     async def _settle(self) -> None:
         """After the greeting: ask for the settings, load what the first request needs, start the engine."""
         await self._pull_settings()
-        workspace = self.protocol.client_capabilities.workspace
-        notified = workspace.did_change_configuration if workspace is not None else None
-        if notified is not None and notified.dynamic_registration:
-            method = types.WORKSPACE_DID_CHANGE_CONFIGURATION
-            registration = types.Registration(id=method, method=method, register_options={"section": SECTION})
-            self._in_background(
-                self._request_quietly(types.CLIENT_REGISTER_CAPABILITY, types.RegistrationParams([registration]))
-            )
         if self.settings.enabled:
             await self._reach_engine()
 
@@ -675,8 +670,9 @@ class Server(LanguageServer):
             self._tell_trouble(problem)
             return []
         offers = _offers([(item.text, item.log_weight) for item in found.items], place)
+        self._reason = _REASONS.get(found.reason, found.reason)
         if found.constrained:
-            self._tell("Normal", "" if offers else _REASONS.get(found.reason, found.reason))
+            self._tell("Normal", "")
         else:
             reason = found.reason or f"no grammar for {snapshot.language_id or snapshot.name}"
             self._tell("Warning", f"suggestions are not checked: {reason}")
@@ -797,9 +793,12 @@ class Server(LanguageServer):
             self._link = Link(settings, self._connect)
 
     def _tell_trouble(self, problem: TreegraftError) -> None:
-        if self.status[1] != str(problem):  # one line, not one per key
-            logger.warning("no suggestions: %s", problem)
-        self._tell("Error", str(problem))
+        line, now = str(problem), asyncio.get_running_loop().time()
+        if now - self._logged_at.get(line, float("-inf")) > SAME_LINE_S:  # not one per key
+            self._logged_at[line] = now
+            logger.warning("no suggestions: %s", line)
+        self._reason = line
+        self._tell("Error", line)
 
     def _tell(self, kind: str, message: str, busy: bool = False) -> None:
         """The state as the client may show it; sent when it has changed."""
@@ -818,6 +817,7 @@ class Server(LanguageServer):
             "kind": kind,
             "message": message,
             "busy": busy,
+            "lastReason": self._reason,
             "version": self.version,
             "model": self.settings.model,
             "positionEncoding": self.encoding,
