@@ -1,0 +1,143 @@
+"""The promise, measured: `python tests/bench/promise.py`.
+
+Cuts holes into real files of held-out packages (nobody here wrote them) at random places, mid-token too, completes them
+with and without the constraint, and asks the judge (a real tree-sitter parse) and, for Python, `ast.parse` whether the
+completion added an error. Two kinds of hole: a random middle is taken out, or the cursor stands at the end of a
+half-typed line with the rest of the file below. Prints a markdown table; exits 1 when a constrained completion adds an
+error or fewer than 85 % of the requests return something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import random
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from treegraft_daemon.engine.completion import suggest
+from treegraft_daemon.engine.model.law import Context, Law
+from treegraft_daemon.engine.model.loading import load
+from treegraft_daemon.training import corpus, sources
+from treegraft_grammars import Judge, grammar_for
+from treegraft_protocol.messages import Complete
+
+LONGEST_FILE = 40_000
+LONGEST_MIDDLE = 200
+
+
+@dataclass
+class Tally:
+    """Counts over the holes of one language, with or without the constraint."""
+
+    n_holes: int = 0
+    n_returned: int = 0
+    n_sound: int = 0
+    n_python: int = 0
+    n_compiled: int = 0
+    n_tokens: int = 0
+    n_checks: int = 0
+    ms: float = 0.0
+
+    def row(self, language: str, constraint: bool) -> str:
+        sound = 100 * self.n_sound / max(self.n_returned, 1)
+        compiled = f"{100 * self.n_compiled / self.n_python:.1f} %" if self.n_python else ""
+        return (
+            f"| {language} | {'on' if constraint else 'off'} | {self.n_holes} | "
+            f"{100 * self.n_returned / max(self.n_holes, 1):.1f} % | {sound:.1f} % | {compiled} | "
+            f"{self.n_checks / max(self.n_tokens, 1):.2f} | {self.ms / max(self.n_holes, 1):.0f} |"
+        )
+
+    def add(self, other: Tally) -> None:
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+
+def holes(files: list[corpus.SourceFile], n: int, rng: random.Random) -> Iterator[Context]:
+    """`n` holes, as many different files as there are."""
+    usable = [file for file in files if 400 < len(file.text) < LONGEST_FILE and file.text.isascii()]
+    usable = [file for file in usable if grammar_for(file.language).check(file.text).first_error is None]
+    rng.shuffle(usable)
+    for number in range(n):
+        file = usable[number % len(usable)]
+        text = file.text
+        start = rng.randrange(len(text) // 10, len(text) - 1)
+        end = text.find(b"\n", start) if number % 2 else start + rng.randrange(1, LONGEST_MIDDLE)
+        end = len(text) if end < 0 else min(end, len(text))
+        yield Context(f"{number}", file.path, file.language, text[:start], text[end:])
+
+
+def measure(law: Law, drawn: list[Context], *, constraint: bool) -> Tally:
+    tally = Tally()
+    for number, context in enumerate(drawn):
+        request = Complete(
+            id=number,
+            document=context.document,
+            version=1,
+            offset=len(context.prefix),
+            language=context.language,
+            constraint=constraint,
+        )
+        answer = suggest(request, context, law)
+        tally.n_holes += 1
+        tally.ms += answer.timings.total_ms
+        if not answer.items or not answer.items[0].text.strip():
+            continue
+        best = answer.items[0]
+        tally.n_returned += 1
+        tally.n_tokens += best.n_tokens
+        tally.n_checks += best.n_checks
+        added = Judge(context.language).adds_error(context.prefix, best.text, context.suffix)
+        tally.n_sound += not added
+        if added and constraint:
+            print(f"ADDED AN ERROR: {context.path} at {len(context.prefix)}: {best.text!r}", file=sys.stderr)
+        if context.language == "python" and compiles(context.prefix + context.suffix):
+            tally.n_python += 1
+            tally.n_compiled += compiles(context.prefix + best.text + context.suffix)
+    return tally
+
+
+def compiles(text: bytes) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--n", type=int, default=40, help="holes per language")
+    parser.add_argument("--language", action="append", help="only this one; may be repeated")
+    parser.add_argument("--seed", type=int, default=5)
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--cache", type=Path, default=Path(".cache/training"))
+    options = parser.parse_args()
+    rows = [row for row in sources.table() if row.part == "test"]
+    files = corpus.read(sources.fetch_all(rows, options.cache), options.cache)["test"]
+    law = load(options.model)
+    languages = options.language or sorted({file.language for file in files})
+    print("| language | constraint | holes | returned | adds no error | ast.parse | checks per token | ms |")
+    print("|---|---|---|---|---|---|---|---|")
+    totals = {True: Tally(), False: Tally()}
+    for language in languages:
+        drawn = list(
+            holes([file for file in files if file.language == language], options.n, random.Random(options.seed))
+        )
+        for constraint in (True, False):
+            tally = measure(law, drawn, constraint=constraint)
+            totals[constraint].add(tally)
+            print(tally.row(language, constraint), flush=True)
+    for constraint, tally in totals.items():
+        print(tally.row("**all**", constraint))
+    on = totals[True]
+    return 0 if on.n_sound == on.n_returned and on.n_returned >= 0.85 * on.n_holes else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
