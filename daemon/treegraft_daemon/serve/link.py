@@ -104,8 +104,15 @@ class Link:
                 raise self._last_problem
             self._attempt = asyncio.ensure_future(self._reach())
             self._attempt.add_done_callback(self._attempted)
-        # Shielded: one caller's cancelled request does not stop the attempt that others wait for.
-        return await asyncio.shield(self._attempt)
+        attempt = self._attempt
+        try:
+            # Shielded: one caller's cancelled request does not stop the attempt that others wait for.
+            return await asyncio.shield(attempt)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if attempt.cancelled() and caller is not None and not caller.cancelling():
+                raise EngineUnreachable("the connection to the engine was given up") from None
+            raise
 
     async def status(self) -> StatusReport | None:
         """The report of the engine this server is connected to; None without one. Starts nothing."""
