@@ -37,7 +37,7 @@ async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     await client.initialize_session(types.InitializeParams(capabilities=capabilities, process_id=os.getpid()))
     yield client
     await client.shutdown_session()
-    await client.stop()
+    await client.stop()  # type: ignore[no-untyped-call]
     await engine.die()
 
 

@@ -167,7 +167,7 @@ async def started() -> tuple[Server, Gathered]:
 
     server, wire = Server(Settings(debounce_ms=0), connect=connect), Gathered()
     server.protocol.wire = wire
-    hello = {"processId": None, "rootUri": None, "capabilities": {}}
+    hello: dict[str, Any] = {"processId": None, "rootUri": None, "capabilities": {}}
     server.protocol.receive(
         json.dumps({"jsonrpc": "2.0", "id": "hello", "method": "initialize", "params": hello}).encode()
     )

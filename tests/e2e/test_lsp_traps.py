@@ -177,7 +177,10 @@ async def test_17_a_late_answer_to_a_request_of_ours_does_no_harm(
     await client.initialize({**INLINE, "workspace": {"configuration": True}})
     await client.until(lambda: len(client.asked) == 1)
     id = client.asked[0]["id"]
-    for answer in ({"result": [{}]}, {"error": {"code": 1, "message": "no"}}, {"error": "no"}, {"result": 5}):
+    answers: list[dict[str, Any]] = [
+        {"result": [{}]}, {"error": {"code": 1, "message": "no"}}, {"error": "no"}, {"result": 5}
+    ]  # fmt: skip
+    for answer in answers:
         client.send({"jsonrpc": "2.0", "id": id, **answer})
         client.send({"jsonrpc": "2.0", "id": 12345, **answer})
     assert (await client.call("treegraft/status"))["result"]["kind"] == "Normal"
