@@ -57,7 +57,7 @@ STATUS = "treegraft/status"
 
 # Beyond the request's own deadline: the way there and back, or the start of the engine, before we answer with nothing.
 PATIENCE_S = 1.0
-START_PATIENCE_S = 20.0
+START_PATIENCE_S = 8.0
 EXIT_GRACE_S = 5.0
 SAME_LINE_S = 60.0  # the same trouble is logged once in so long
 
@@ -674,7 +674,8 @@ class Server(LanguageServer):
         if found.constrained:
             self._tell("Normal", "")
         else:
-            reason = found.reason or f"no grammar for {snapshot.language_id or snapshot.name}"
+            reason = found.reason.removeprefix("constraint off: ")
+            reason = reason or f"no grammar for {snapshot.language_id or snapshot.name}"
             self._tell("Warning", f"suggestions are not checked: {reason}")
         if offers:
             self.memory.remember(place, offers)
