@@ -42,6 +42,8 @@ cdef extern from "frontier.h" nogil:
         uint8_t *banned_keyword
         uint16_t unbroken[8]
         uint16_t n_unbroken
+        uint16_t one_line[8]
+        uint16_t n_one_line
         LayoutRule layout
         ForbiddenShift *forbidden
         uint32_t n_forbidden
@@ -175,6 +177,17 @@ cdef class Simulator:
         for symbol in symbols:
             tables.unbroken[tables.n_unbroken] = symbol
             tables.n_unbroken += 1
+        return len(symbols)
+
+    def keep_on_one_line(self, name: str) -> int:
+        """No `name` holds a line break; how many symbols that concerned."""
+        cdef Tables *tables = &self.native.tables
+        symbols = self._symbols(name)
+        if tables.n_one_line + len(symbols) > 8:
+            raise OverflowError("an overlay has room for 8 symbols on one line")
+        for symbol in symbols:
+            tables.one_line[tables.n_one_line] = symbol
+            tables.n_one_line += 1
         return len(symbols)
 
     def lay_out(self, newline: str, indent: str, dedent: str, comment: str) -> int:

@@ -17,6 +17,7 @@ class Rules(Protocol):
     def ban_keyword(self, name: str) -> int: ...
     def forbid(self, after: str, token: str) -> int: ...
     def keep_unbroken(self, name: str) -> int: ...
+    def keep_on_one_line(self, name: str) -> int: ...
     def lay_out(self, newline: str, indent: str, dedent: str, comment: str) -> int: ...
 
 
@@ -27,6 +28,7 @@ class Overlay:
     words: keywords of the grammar that are ordinary words of the language.
     forbidden: pairs (after, token): `token` never comes directly after `after`.
     unbroken: where one of these terminals may come, a line break is never skipped (quoted strings).
+    one_line: terminals that hold no line break.
     layout: (newline, indent, dedent, comment) of a language whose lines begin after the first three only, in the column
     that the scanner has on top of its stack.
     """
@@ -34,6 +36,7 @@ class Overlay:
     words: tuple[str, ...] = ()
     forbidden: tuple[tuple[str, str], ...] = ()
     unbroken: tuple[str, ...] = ()
+    one_line: tuple[str, ...] = ()
     layout: tuple[str, str, str, str] | None = None
 
     def apply(self, simulator: Rules) -> None:
@@ -44,6 +47,8 @@ class Overlay:
             _found(simulator.forbid(after, token), f"{after} {token}")
         for name in self.unbroken:
             _found(simulator.keep_unbroken(name), name)
+        for name in self.one_line:
+            _found(simulator.keep_on_one_line(name), name)
         if self.layout is not None:
             _found(simulator.lay_out(*self.layout) // len(self.layout), " ".join(self.layout))
 
@@ -53,7 +58,16 @@ def _found(n_symbols: int, name: str) -> None:
         raise LookupError(f"overlay names {name!r}, which the grammar does not have")
 
 
-_MODULES = {"python": "python"}
+_MODULES = {
+    "python": "python",
+    "javascript": "javascript",
+    "typescript": "javascript",
+    "tsx": "javascript",
+    "java": "java",
+    "json": "json",
+    "c": "c",
+    "cpp": "c",
+}
 
 
 def overlay_for(language: str) -> Overlay | None:

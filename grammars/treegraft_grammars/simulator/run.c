@@ -120,6 +120,7 @@ static uint32_t top_indent(const Arena *arena, uint32_t scan) {
 static uint32_t layout_column(const Text *text, uint32_t offset) {
     uint32_t start = offset, column = 0;
     while (start > 0 && text->bytes[start - 1] != '\n') start--;
+    if (start == 0 && text->at_file_start && offset >= 3 && !memcmp(text->bytes, "\xEF\xBB\xBF", 3)) start = 3;
     for (; start < offset; start++) {
         uint8_t c = text->bytes[start];
         if (c == '\t') column += 8;
@@ -172,6 +173,8 @@ static bool overlay_allows(const Run *self, const Version *version, const Token 
         for (uint32_t i = 0; i < tables->n_unbroken; i++)
             if (row[tables->unbroken[i]]) return false;
     }
+    for (uint32_t i = 0; i < tables->n_one_line; i++)
+        if (tables->one_line[i] == token->symbol && has_line_break(&self->text, token->start, token->end)) return false;
     return !tables->layout.enabled || layout_allows(self, version, token);
 }
 

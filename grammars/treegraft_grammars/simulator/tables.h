@@ -26,6 +26,8 @@ typedef struct {
     uint8_t *banned_keyword; /* per symbol: overlay says this keyword is an ordinary word */
     uint16_t unbroken[8];    /* where one of these terminals may come, a line break is never skipped */
     uint16_t n_unbroken;
+    uint16_t one_line[8];    /* terminals that hold no line break */
+    uint16_t n_one_line;
     ForbiddenShift *forbidden;
     uint32_t n_forbidden;
     LayoutRule layout;

@@ -94,21 +94,27 @@ static bool by_literal(Search *self) {
     return false;
 }
 
+/* A copy, since probing may move the arena's bytes. */
+static uint32_t copy_scan(const Search *self, uint32_t idx, uint8_t *bytes) {
+    const Arena *arena = self->simulator->run.arena;
+    const Scan *scan = &arena->scans[self->pending.at[idx].scan];
+    if (scan->length) memcpy(bytes, arena->scan_bytes + scan->start, scan->length);
+    return scan->length;
+}
+
 /* Scanners remember what must come: heredoc words, names of open tags, delimiters of raw strings. */
 static bool by_scanner_words(Search *self) {
-    const Arena *arena = self->simulator->run.arena;
     static const char *const frames[][2] = {{"", ""}, {"\n", "\n"}, {"", ">"}, {")", "\""}, {"</", ">"}, {"\n)", "\""}};
     for (uint32_t i = 0; i < self->pending.n; i++) {
-        const Scan *scan = &arena->scans[self->pending.at[i].scan];
-        const char *bytes = arena->scan_bytes + scan->start;
-        uint8_t word[128];
-        for (uint32_t at = 0; at < scan->length;) {
+        uint8_t bytes[ABI_SERIALIZED_MAX], word[128];
+        uint32_t n_bytes = copy_scan(self, i, bytes);
+        for (uint32_t at = 0; at < n_bytes;) {
             uint32_t n = 0;
             /* Wide characters are serialised with zeros between them. */
-            for (; at < scan->length && n < 100; at++) {
-                uint8_t c = (uint8_t)bytes[at];
+            for (; at < n_bytes && n < 100; at++) {
+                uint8_t c = bytes[at];
                 if (c > ' ' && c < 0x7F) word[n++] = c;
-                else if (c || (at + 1 < scan->length && n == 0)) break;
+                else if (c || (at + 1 < n_bytes && n == 0)) break;
             }
             at++;
             if (n == 0) continue;
@@ -155,7 +161,6 @@ static bool by_search(Search *self) {
 /* Blanks after a line break may be half an indentation. Columns that the scanner remembers are where the line may begin;
  * a column is a byte or two of its state, so every byte is tried that could be one. */
 static bool by_indentation(Search *self) {
-    const Arena *arena = self->simulator->run.arena;
     uint32_t length = self->text.length, start = length;
     while (start > 0 && (self->text.bytes[start - 1] == ' ' || self->text.bytes[start - 1] == '\t')) start--;
     bool at_line_start = start == 0 ? self->text.column == 0 : self->text.bytes[start - 1] == '\n';
@@ -171,9 +176,8 @@ static bool by_indentation(Search *self) {
     bool found = false;
     uint32_t base = self->text.length;
     for (uint32_t i = 0; i < self->pending.n && !found; i++) {
-        const Scan *scan = &arena->scans[self->pending.at[i].scan];
-        const uint8_t *bytes = (const uint8_t *)arena->scan_bytes + scan->start;
-        for (uint32_t at = scan->length; at-- > 0 && !found;) {
+        uint8_t bytes[ABI_SERIALIZED_MAX];
+        for (uint32_t at = copy_scan(self, i, bytes); at-- > 0 && !found;) {
             for (uint32_t more = 0; more < 2 && !found; more++) {
                 uint32_t target = bytes[at] + more; /* one column more: a block that is still to be opened */
                 if (target <= column || target > 200 || seen[target]) continue;
