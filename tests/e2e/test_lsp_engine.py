@@ -71,14 +71,14 @@ async def test_suggestions_in_real_files_add_no_syntax_error(start: Start) -> No
         text, uri, judge = path.read_text(), path.as_uri(), Judge(language)
         process.client.open(text, uri=uri, language=language)
         lines = text.split("\n")
-        for line in range(1, len(lines), 5):
+        for line in range(1, len(lines), 8):
             character = len(lines[line]) * 2 // 3
             offset = len("\n".join([*lines[:line], lines[line][:character]]).encode())
             for item in await process.client.complete(line, character, uri=uri):
                 prefix, completion, suffix = spliced(text.encode(), offset, item)
                 assert not judge.adds_error(prefix, completion, suffix), (path.name, line, character, item)
                 n_shown += 1
-    assert n_shown >= 15
+    assert n_shown >= 10
     assert perf_counter() - began < 100
 
 
