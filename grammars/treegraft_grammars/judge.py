@@ -122,12 +122,18 @@ def adds_error_slow(language: str, prefix: bytes, completion: bytes, suffix: byt
 
 def first_error_slow(language: str | Language, text: bytes) -> int | None:
     """`Judge.first_error` by one full parse whose whole log is read: about 3 ms per KB."""
+    refusal = first_refusal(language, text)
+    return None if refusal is None else refusal.start
+
+
+def first_refusal(language: str | Language, text: bytes) -> Refusal | None:
+    """Where a parse from nothing first refused a token of `text`, None if it parses clean."""
     grammar = Language(registry.load(language)) if isinstance(language, str) else language
     if not Parser(grammar).parse(text).root_node.has_error:
         return None
-    start = _logged(grammar, text, None).start
-    assert start is not None, "a token that was lexed has a place"
-    return start
+    refusal = _logged(grammar, text, None)
+    assert refusal.start is not None, "a token that was lexed has a place"
+    return refusal
 
 
 def _by_first_errors(
@@ -164,7 +170,8 @@ def _by_nodes(old: list[_ErrorNode], new: list[_ErrorNode], prefix: bytes, compl
     closing = end + len(suffix) - len(suffix.lstrip())
     known = {node.start for node in old}
     for node in new:
-        inside = cursor < node.start < end
+        # One that holds bytes and starts at the cursor starts with the completion's first token.
+        inside = cursor < node.start < end or (node.start == cursor < node.end and not node.hidden)
         at_opening = opening <= node.start <= cursor and node.start not in known
         at_closing = end <= node.start <= closing and node.start - len(completion) not in known
         if inside or at_opening or at_closing:
@@ -210,14 +217,14 @@ def _common_prefix(a: bytes, b: bytes) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Refusal:
     """read: end of the last token that was taken; start: where the refused one starts, None if it was not lexed."""
 
     read: int
     start: int | None
 
 
-def _logged(language: Language, text: bytes, old: Tree | None) -> _Place:
+def _logged(language: Language, text: bytes, old: Tree | None) -> Refusal:
     """The first error of a text that has one, read from the parser's log."""
     log = _Log(text)
     parser = Parser(language)
@@ -245,10 +252,10 @@ class _Log:
         self._blank = 0  # of these, bytes before the token's start
         self._frozen = False  # an ERROR token keeps the start it had at its first strange character
         self._starts: dict[int, int] = {}  # place -> start of the token lexed there last (a later version may reuse it)
-        self._refused: list[_Place] = []
+        self._refused: list[Refusal] = []
         self._resumed = False
 
-    def first_error(self) -> _Place:
+    def first_error(self) -> Refusal:
         """The furthest place; of several tokens refused there, the one that starts last."""
         assert self._refused, "a tree with an error has a refused token in its log"
         return max(self._refused, key=lambda place: (place.read, place.start if place.start is not None else -1))
@@ -271,7 +278,7 @@ class _Log:
             size = int(message[message.rindex(":") + 1 :])
             self._starts[self._place] = self._place + min(self._blank, size)
         elif message.startswith("detect_error"):
-            self._refused.append(_Place(self._place, self._starts.get(self._place)))
+            self._refused.append(Refusal(self._place, self._starts.get(self._place)))
         elif message.startswith("resume "):
             self._resumed = True
 
