@@ -43,6 +43,7 @@ HOLES = [
         "if (left < this.items.length",
         " && this.compare(this.items[left], this.items[smallest]) < 0)",
     ),
+    Hole("Board.tsx", "<ul>", ".filter((card) => card.column ", "=== column)"),
     Hole("cache.go", "func (c *Cache) Sweep", "defer ", "c.mu.Unlock()"),
     Hole("matrix.rs", "fn transpose", "for column in 0..", "self.columns {"),
     Hole("Inventory.java", "public int count", "return counts.", "getOrDefault(name, 0);"),

@@ -79,11 +79,13 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _by_language(paths: Iterator[Path]) -> dict[str, tuple[Path, ...]]:
     table: dict[str, list[Path]] = {}
     for path in paths:
-        try:
-            with path.open("rb") as opened:
-                language = language_of(str(path), opened.read(4096))
-        except OSError:
-            continue
+        language = language_of(str(path))
+        if (language is None and not path.suffix) or path.suffix == ".h":
+            try:
+                with path.open("rb") as opened:
+                    language = language_of(str(path), opened.read(4096))
+            except OSError:
+                continue
         # Notes of the fetching itself lie beside the packages' folders.
         if language and not (language == "json" and path.parent.name == "files"):
             table.setdefault(language, []).append(path)

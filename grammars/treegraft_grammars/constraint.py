@@ -12,9 +12,11 @@ its grammar where that accepts what the language does not; `grammar_for(language
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 from . import _simulator
 from ._simulator import ParseState, Simulator, UnsupportedAbi
@@ -72,6 +74,7 @@ class Grammar:
         if overlay is not None:
             overlay.apply(self._simulator)
         self._simulator.prepare()
+        self._trails = _Trails()
 
     def __repr__(self) -> str:
         return f"Grammar({self.language!r})"
@@ -81,9 +84,22 @@ class Grammar:
         return self._simulator.start()
 
     def parse(self, text: bytes) -> Parsed:
-        """The state at the end of `text`, which may be broken; never raises on bad text."""
-        state, first_error, error_token, confidence = self.start().parse(bytes(text))
-        return Parsed(state, first_error, confidence, error_token if first_error is not None else None)
+        """The state at the end of `text`, which may be broken; never raises on bad text.
+
+        A text that begins like one parsed before costs only what is new: states along it are kept.
+        """
+        text = bytes(text)
+        trail = self._trails.resume(text) or [self.start()]
+        state = trail[-1]
+        while len(text) - state.offset > (length := max(_STRIDE, 2 * len(state.pending))):
+            following = state.step(text[state.offset : state.offset + length])
+            if following is None:
+                break
+            state = following
+            trail.append(state)
+        self._trails.keep(text, trail)
+        end, first_error, error_token, confidence = state.parse(text[state.offset :])
+        return Parsed(end, first_error, confidence, error_token if first_error is not None else None)
 
     def check(self, text: bytes) -> Parsed:
         """Like `parse` of a whole document: an end that comes too early is an error too."""
@@ -96,6 +112,56 @@ class Grammar:
     def stats(self) -> dict[str, int]:
         """Counters since the grammar was loaded; `hanging_scanners` and `exhausted_budgets` are refusals by budget."""
         return self._simulator.stats()
+
+
+# Bytes between kept states: a keystroke re-reads at most this much, about 0.1 ms.
+_STRIDE = 2048
+_MAX_TEXTS = 8
+_MAX_KEPT_BYTES = 4 << 20
+
+
+class _Trails:
+    """States along the texts parsed last, so that the next version of a document resumes where it first differs."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[bytes, list[ParseState]]] = []  # latest first
+        self._lock = Lock()
+
+    def resume(self, text: bytes) -> list[ParseState] | None:
+        """The longest kept trail that lies wholly in what `text` shares with its text, or None."""
+        best: list[ParseState] = []
+        with self._lock:
+            for known, trail in self._kept:
+                n_states = bisect_right(trail, _common_prefix(known, text), key=lambda state: state.offset)
+                if n_states > len(best):
+                    best = trail[:n_states]
+        # Stacks of all versions share one arena; when edits have filled it, a fresh parse starts a new one.
+        if best and best[-1].arena_bytes() > _MAX_KEPT_BYTES + 64 * len(text):
+            return None
+        return best or None
+
+    def keep(self, text: bytes, trail: list[ParseState]) -> None:
+        """Remember `trail`, instead of an earlier version of the same text."""
+        if len(trail) == 1 or len(text) > _MAX_KEPT_BYTES:
+            return
+        with self._lock:
+            second = trail[1]
+            others = [item for item in self._kept if second not in item[1][:2]]
+            self._kept = [(text, trail), *others][:_MAX_TEXTS]
+
+
+def _common_prefix(left: bytes, right: bytes) -> int:
+    """How many bytes both begin with; by halving, since comparing slices runs at memory speed."""
+    low, high = 0, min(len(left), len(right))
+    if left[:high] == right[:high]:
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if left[low:middle] == right[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 @cache

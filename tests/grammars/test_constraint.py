@@ -10,7 +10,7 @@ import pytest
 from reading import Reference, mutate, texts
 from treegraft_grammars import languages
 from treegraft_grammars.constraint import Grammar, ParseState, grammar_for
-from treegraft_grammars.registry import UnsupportedGrammar
+from treegraft_grammars.registry import UnsupportedGrammar, load
 
 LANGUAGES = languages()
 
@@ -249,3 +249,38 @@ def test_memory_is_given_back_with_the_last_state() -> None:
     for _ in range(30):
         grammar.parse(text)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
+
+
+def test_a_keystroke_rereads_only_what_is_new() -> None:
+    grammar = Grammar("python", load("python"))
+    text = b"".join(b"def f%d(a, b):\n    return [a, b, 'x']\n\n" % i for i in range(500))
+    grammar.parse(text)
+    before = grammar.stats()["steps"]
+    parsed = grammar.parse(text + b"x = f1(")
+    assert parsed.first_error is None and parsed.state.step(b"1)") is not None
+    assert grammar.stats()["steps"] - before < before / 5
+
+
+def test_resumed_parses_equal_fresh_ones() -> None:
+    rng = random.Random(9)
+    resumed = Grammar("python", load("python"))
+    for _, text in clean("python", 3, seed=3):
+        for _ in range(12):
+            cut = rng.randrange(len(text) + 1)
+            at = rng.randrange(cut + 1)
+            for version in (text[:cut], text[:at] + b"1 +" + text[at:cut], text[:at] + b")" + text[at:cut]):
+                fresh = Grammar("python", load("python")) if rng.random() < 0.05 else None
+                left = resumed.parse(version)
+                assert left.state.offset == len(version) or left.confidence == 0.0
+                right = fresh.parse(version) if fresh else None
+                if right is not None:
+                    assert left.first_error == right.first_error and left.state.stacks() == right.state.stacks()
+
+
+def test_many_edits_do_not_fill_the_memory() -> None:
+    grammar = Grammar("python", load("python"))
+    text = b"".join(b"def f%d(a, b):\n    return [a, b, 'x']\n\n" % i for i in range(200))
+    sizes = []
+    for i in range(3000):
+        sizes.append(grammar.parse(text[: 3000 + i] + b"x%d = [(%d, " % (i, i)).state.arena_bytes())
+    assert max(sizes) < 10 << 20

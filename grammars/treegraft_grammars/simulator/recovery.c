@@ -9,6 +9,9 @@
 enum { HORIZON = 400, MAX_REPAIRS = 200, MAX_POPS = 24, MAX_SOURCES = 4, COST_SKIP = 10, COST_INSERT = 8, COST_PER_BYTE = 6 };
 enum { MAX_NEAR_REPAIRS = 12, NEAR = 300 };
 
+/* About 50 ms: a text that needs more is not worth it. Reading it to its end once is always paid for. */
+enum { MAX_STEPS = 1000000, MAX_STEPS_PER_BYTE = 16 };
+
 typedef struct {
     Simulator *simulator;
     Arena *arena;
@@ -114,7 +117,8 @@ void recover(Simulator *simulator, const Frontier *from, Text text, Outcome *out
     bool is_first = true, is_near = false;
     Version best = {0};
     uint32_t n_repairs = 0, n_near = 0, last = 0;
-    while (n_repairs <= MAX_REPAIRS && n_near <= MAX_NEAR_REPAIRS) {
+    uint64_t last_step = simulator->counters.n_steps + MAX_STEPS + (uint64_t)MAX_STEPS_PER_BYTE * text.length;
+    while (n_repairs <= MAX_REPAIRS && n_near <= MAX_NEAR_REPAIRS && simulator->counters.n_steps < last_step) {
         simulator_begin(simulator, from->arena, RUN_READ, text, text.length);
         if (is_first) simulator_add_readings(simulator, from);
         else run_add(run, best);
