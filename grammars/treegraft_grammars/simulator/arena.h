@@ -40,10 +40,11 @@ typedef struct {
     uint32_t n_scans, cap_scans;
     char *scan_bytes;
     uint32_t n_scan_bytes, cap_scan_bytes;
-    /* What was learnt about the suffix asked for last: (versions, place in the suffix) -> how far it reads. */
+    /* What was learnt about the suffix asked for last: (versions, bytes left) -> how many are left at the first error, plus
+     * one; 0 if there is none. Verdicts since `oldest_epoch` hold in its last `shared` bytes, those of `epoch` in all. */
     Verdict *verdicts;
     uint32_t n_verdicts; /* slots, a power of two */
-    uint32_t epoch;
+    uint32_t epoch, oldest_epoch, shared;
     uint8_t *suffix;
     uint32_t suffix_length;
     uint32_t n_owners;

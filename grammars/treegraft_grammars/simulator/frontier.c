@@ -151,9 +151,10 @@ static bool read_on(Simulator *simulator, const Frontier *self, const uint8_t *d
     if (!join(simulator, self, data, length, text)) return false;
     simulator_begin(simulator, self->arena, RUN_READ, *text, text->length);
     simulator_add_readings(simulator, self);
+    simulator->run.lowest = 0;
     if (!simulator_go(simulator)) return false;
     if (simulator->run.witness) return true;
-    return simulator->run.pending.n && witness_search(simulator, *text);
+    return simulator->run.pending.n && witness_known(simulator, *text);
 }
 
 Frontier *frontier_step(Simulator *simulator, const Frontier *self, const uint8_t *data, uint32_t length) {
@@ -170,7 +171,7 @@ bool frontier_reads(Simulator *simulator, const Frontier *self, const uint8_t *d
     return read_on(simulator, self, data, length, &text);
 }
 
-/* What was learnt for one suffix: places between tokens where a single version stood, and how far it then came. */
+/* What was learnt about suffixes: places between tokens where a single version stood, and how much was left unread. */
 enum { MAX_NOTES = 64, VERDICT_SLOTS = 4096 };
 
 typedef struct {
@@ -182,18 +183,21 @@ typedef struct {
     uint32_t verdict;
 } Notes;
 
-static uint64_t place_key(const Version *version, uint32_t place) {
+static uint64_t place_key(const Version *version, uint32_t left) {
     uint64_t stack = (uint64_t)version->node << 32 | version->scan;
-    return hash_mix(stack * 0x9e3779b97f4a7c15u ^ hash_mix((uint64_t)version->last << 32 | (place + 1)));
+    return hash_mix(stack * 0x9e3779b97f4a7c15u ^ hash_mix((uint64_t)version->last << 32 | (left + 1)));
 }
 
 static bool note_place(Run *run, const Version *version) {
     Notes *notes = run->listener;
     if (version->offset < notes->tail || notes->n_keys == MAX_NOTES) return false;
-    uint64_t key = place_key(version, version->offset - notes->tail);
+    const Arena *arena = notes->arena;
+    uint32_t left = run->text.length - version->offset;
+    uint64_t key = place_key(version, left);
     if (notes->n_keys && notes->keys[notes->n_keys - 1] == key) return false;
-    const Verdict *verdict = &notes->arena->verdicts[key & (VERDICT_SLOTS - 1)];
-    if (verdict->key == key && verdict->epoch == notes->arena->epoch) {
+    const Verdict *verdict = &arena->verdicts[key & (VERDICT_SLOTS - 1)];
+    bool is_valid = verdict->epoch == arena->epoch || (verdict->epoch >= arena->oldest_epoch && left <= arena->shared);
+    if (verdict->key == key && is_valid) {
         notes->known = true;
         notes->verdict = verdict->value;
         return true;
@@ -202,20 +206,39 @@ static bool note_place(Run *run, const Version *version) {
     return false;
 }
 
-/* Makes the arena remember this suffix; verdicts about another one are forgotten. */
+/* Bytes that both end with. */
+static uint32_t common_end(const uint8_t *a, uint32_t n_a, const uint8_t *b, uint32_t n_b) {
+    uint32_t most = n_a < n_b ? n_a : n_b;
+    if (!most || !memcmp(a + n_a - most, b + n_b - most, most)) return most;
+    uint32_t n = 0;
+    while (a[n_a - n - 1] == b[n_b - n - 1]) n++;
+    return n;
+}
+
+/* Makes the arena remember this suffix. Places are told by what is left of it, so what was learnt stays true in the end
+ * that it shares with the suffixes before: a key typed before it, or taken from it, costs nothing. */
 static bool keep_suffix(Arena *arena, const uint8_t *suffix, uint32_t length) {
-    if (arena->verdicts && arena->suffix_length == length && !memcmp(arena->suffix, suffix, length)) return true;
     if (!arena->verdicts) {
         arena->verdicts = calloc(VERDICT_SLOTS, sizeof *arena->verdicts);
         if (!arena->verdicts) return false;
         arena->n_verdicts = VERDICT_SLOTS;
     }
+    uint32_t n_common = common_end(arena->suffix, arena->suffix_length, suffix, length);
+    if (n_common == length && n_common == arena->suffix_length) return true;
     uint8_t *copy = realloc(arena->suffix, length ? length : 1);
-    if (!copy) return false;
+    if (!copy) {
+        arena->suffix_length = 0;
+        return false;
+    }
     memcpy(copy, suffix, length);
     arena->suffix = copy;
     arena->suffix_length = length;
     arena->epoch++;
+    if (n_common < arena->shared) arena->shared = n_common;
+    if (arena->shared < length / 2) {
+        arena->oldest_epoch = arena->epoch;
+        arena->shared = length;
+    }
     return true;
 }
 
@@ -232,14 +255,12 @@ uint32_t frontier_reach(Simulator *simulator, const Frontier *self, const uint8_
         run->listener = &notes;
     }
     bool is_sure = simulator_go(simulator);
-    uint32_t reach = notes.known      ? notes.verdict
-                     : run->accepted  ? length + 1
-                                       : 0;
+    uint32_t reach = notes.known ? length + 1 - notes.verdict : run->accepted ? length + 1 : 0;
     if (!run->accepted && run->died_at > self->n_tail + reach) reach = run->died_at - self->n_tail;
     if (!is_sure) return 0;
     for (uint32_t i = 0; i < notes.n_keys; i++)
         self->arena->verdicts[notes.keys[i] & (VERDICT_SLOTS - 1)] =
-            (Verdict){.key = notes.keys[i], .value = reach, .epoch = self->arena->epoch};
+            (Verdict){.key = notes.keys[i], .value = length + 1 - reach, .epoch = self->arena->epoch};
     return reach;
 }
 

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 
+#include "memo.h"
 #include "probe.h"
 #include "run.h"
 
@@ -36,6 +37,7 @@ typedef struct {
     Tables tables;
     Lexer lexer;
     Probes probes;
+    Memo memo;
     Run run;
     uint8_t *buffer;      /* tail + new text + probe */
     uint32_t cap_buffer;

@@ -232,9 +232,10 @@ Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint
     AbiLexMode mode = tables_lex_mode(tables, state);
     Token token = {.scan = scan};
     self->touched = false;
+    uint32_t furthest = UNDEFINED;
     for (int attempt = 0; attempt < 2; attempt++) {
         bool in_error_mode = attempt == 1;
-        if (in_error_mode) mode = tables_lex_mode(tables, ABI_ERROR_STATE);
+        if (in_error_mode) mode = tables_lex_mode(tables, ABI_ERROR_STATE), furthest = self->furthest;
         if (mode.external_lex_state != 0) {
             token.external = scan_external(self, tables, arena, mode.external_lex_state, offset, scan, &token);
             /* Empty tokens that change nothing would be read for ever. */
@@ -258,6 +259,8 @@ Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint
     if (token.found && !token.external && token.symbol == abi->keyword_capture && token.symbol != 0)
         token.keyword = keyword_at(self, tables, state, &token);
     token.touched = self->touched;
+    /* Whatever may come next in the error state says nothing about this one. */
+    if (furthest != UNDEFINED) self->furthest = furthest;
     return token;
 }
 

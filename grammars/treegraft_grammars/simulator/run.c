@@ -24,8 +24,9 @@ void versions_add(VersionSet *self, Arena *arena, Version version) {
         if (it->offset != version.offset || it->scan != version.scan || it->guessing != version.guessing ||
             it->last != version.last)
             continue;
-        if (it->node == version.node) return;
         if (arena->nodes[it->node].state != state) continue;
+        if (version.height < it->height) it->height = version.height;
+        if (it->node == version.node) return;
         it->node = arena_merge(arena, it->node, version.node);
         return;
     }
@@ -182,6 +183,7 @@ static void shift(Run *self, Version version, const Token *token, const AbiActio
     if (!action->shift.extra) {
         version.node = arena_push(self->arena, version.node, action->shift.state);
         version.last = token->symbol;
+        if (version.height < INT16_MAX) version.height++;
     }
     if (token->external) version.scan = token->scan;
     version.offset = token->end;
@@ -191,6 +193,14 @@ static void shift(Run *self, Version version, const Token *token, const AbiActio
         return;
     }
     versions_add(&self->queue, self->arena, version);
+}
+
+/* Height of the entry below the `count` topmost ones, which is looked at now. Extras that are not pushed make the true
+ * height greater: then more is taken for looked at than was. */
+static int16_t look_below(Run *self, int16_t height, uint8_t count) {
+    int32_t below = (int32_t)height - count;
+    if (below < self->lowest) self->lowest = below;
+    return below < INT16_MIN ? INT16_MIN : (int16_t)below;
 }
 
 /* One version reads one token: reductions until it is shifted, as in ts_parser__advance. Reductions other than the
@@ -230,6 +240,7 @@ static void read_token(Run *self, Version version) {
             }
         }
         uint32_t carried = ARENA_NONE;
+        int16_t carried_height = 0;
         bool did_reduce = false;
         for (uint32_t i = 0; i < entry->head.count; i++) {
             const AbiAction *action = &entry[1 + i].action;
@@ -238,6 +249,7 @@ static void read_token(Run *self, Version version) {
                 if (carried != ARENA_NONE) {
                     Version fork = version;
                     fork.node = carried;
+                    fork.height = carried_height;
                     versions_add(&self->queue, arena, fork);
                 }
                 if (overlay_allows(self, &before, &token)) {
@@ -253,16 +265,18 @@ static void read_token(Run *self, Version version) {
                 uint32_t n = run_reduce(self, version.node, action->reduce.child_count, action->reduce.symbol,
                                         !has_token, results, MAX_BASES);
                 did_reduce = true;
+                int16_t height = look_below(self, version.height, action->reduce.child_count) + has_token;
                 for (uint32_t j = 0; j < n; j++) {
-                    uint32_t fork_node = results[j];
-                    if (j == 0) {
-                        fork_node = carried;
-                        carried = results[0];
-                    }
-                    if (fork_node == ARENA_NONE) continue;
                     Version fork = version;
-                    fork.node = fork_node;
-                    versions_add(&self->queue, arena, fork);
+                    fork.node = results[j];
+                    fork.height = height;
+                    if (j == 0) {
+                        fork.node = carried;
+                        fork.height = carried_height;
+                        carried = results[0];
+                        carried_height = height;
+                    }
+                    if (fork.node != ARENA_NONE) versions_add(&self->queue, arena, fork);
                 }
             } else if (action->type == ABI_ACCEPT) {
                 self->accepted = true;
@@ -275,6 +289,7 @@ static void read_token(Run *self, Version version) {
         }
         if (carried != ARENA_NONE) {
             version.node = carried;
+            version.height = carried_height;
             if (has_token) entry = tables_actions(tables, arena->nodes[carried].state, token.symbol);
             else needs_token = true;
             continue;

@@ -10,6 +10,7 @@
 typedef struct {
     uint32_t node, scan, offset;
     uint16_t last; /* the terminal that was shifted last, extras aside; 0 at the start */
+    int16_t height; /* entries on the stack, counted from where `run.lowest` was set to 0; at least, where stacks merged */
     bool guessing; /* beyond what later text can still change */
 } Version;
 
@@ -42,6 +43,7 @@ struct Run {
     uint32_t died_token; /* where the token begins that it died of */
     VersionSet reached;  /* RUN_READ: where guesses that reach the end of the text stand */
     VersionSet dead;    /* the versions that died there, as they were before reading that token */
+    int32_t lowest;      /* height of the lowest entry that was looked at */
     uint32_t n_denied;   /* tokens that the grammar takes and the overlay does not */
     uint64_t n_steps, max_steps;
     bool exhausted;

@@ -4,20 +4,29 @@
 #include <string.h>
 
 /* Lexes of the last resort, the search over characters the lexer consumes. */
-enum { MAX_SEARCH = 600, MAX_QUEUE = 256, MAX_PATH = 8 };
+enum { MAX_SEARCH = 600, MAX_QUEUE = 256, MAX_PATH = 8, LONGEST_UNIT = 6 };
 
 /* A long undecided tail is read again for every probe: the search ends after this many bytes, but not before as many
  * probes as usually suffice. */
-enum { MAX_BYTES = 64 << 10, MIN_PROBES = 32 };
+enum { MAX_BYTES = 16 << 10, MIN_PROBES = 48 };
 
 typedef struct {
     Simulator *simulator;
     Text text;          /* without probe */
-    VersionSet pending;
+    VersionSet pending; /* what probes are read from */
+    const VersionSet *whole; /* not NULL: what a probe that helped must be read from, too */
     uint32_t from;      /* where the first undecided token begins */
     uint32_t n_probes;
     uint64_t n_bytes;
 } Search;
+
+static bool reads(Search *self, const VersionSet *versions, Text text, uint32_t mark) {
+    Simulator *simulator = self->simulator;
+    simulator_begin(simulator, simulator->run.arena, RUN_WITNESS, text, mark);
+    for (uint32_t i = 0; i < versions->n; i++) run_add(&simulator->run, versions->at[i]);
+    simulator->lexer.furthest = 0;
+    return simulator_go(simulator) && simulator->run.witness;
+}
 
 /* Whether the text followed by `probe` has a token that reaches beyond the text. */
 static bool holds(Search *self, const uint8_t *probe, uint32_t length) {
@@ -28,11 +37,8 @@ static bool holds(Search *self, const uint8_t *probe, uint32_t length) {
     memcpy((uint8_t *)text.bytes + text.length, probe, length);
     uint32_t mark = text.length + 1;
     text.length += length;
-    Simulator *simulator = self->simulator;
-    simulator_begin(simulator, simulator->run.arena, RUN_WITNESS, text, mark);
-    for (uint32_t i = 0; i < self->pending.n; i++) run_add(&simulator->run, self->pending.at[i]);
-    simulator->lexer.furthest = 0;
-    return simulator_go(simulator) && simulator->run.witness;
+    if (!reads(self, &self->pending, text, mark)) return false;
+    return !self->whole || reads(self, self->whole, text, mark);
 }
 
 static bool is_word(uint8_t c) {
@@ -42,7 +48,8 @@ static bool is_word(uint8_t c) {
 /* The text may end with the beginning of a literal, and the rest of it is what is missing. */
 static bool by_overlap(Search *self) {
     const Probes *probes = &self->simulator->probes;
-    uint32_t longest = probes->max_literal < self->text.length ? probes->max_literal : self->text.length;
+    uint32_t n_undecided = self->text.length - self->from;
+    uint32_t longest = probes->max_literal < n_undecided ? probes->max_literal : n_undecided;
     for (uint32_t k = 1; k <= longest; k++) {
         const uint8_t *end = self->text.bytes + self->text.length - k;
         /* The middle of a word begins no literal. */
@@ -57,11 +64,15 @@ static bool by_overlap(Search *self) {
     return false;
 }
 
-/* A word at the end is whole as far as keywords go, but a number may have a suffix to be finished (42_u8). */
+static bool is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
+
+/* A word at the end is whole as far as keywords go, but a number may have a suffix to be finished (42_usize). */
 static bool is_number_end(const Search *self) {
-    uint32_t at = self->text.length;
-    while (at > 0 && is_word(self->text.bytes[at - 1])) at--;
-    return at < self->text.length && self->text.bytes[at] >= '0' && self->text.bytes[at] <= '9';
+    const uint8_t *bytes = self->text.bytes;
+    uint32_t at = self->text.length, n_letters = 0;
+    while (at > 0 && is_word(bytes[at - 1]) && !is_digit(bytes[at - 1])) at--, n_letters++;
+    while (at > 0 && is_word(bytes[at - 1])) at--;
+    return n_letters <= LONGEST_UNIT && at < self->text.length && is_digit(bytes[at]);
 }
 
 static bool by_suffix(Search *self) {
@@ -127,7 +138,7 @@ static bool by_scanner_words(Search *self) {
                 if (holds(self, probe, before + n + after)) return true;
                 /* The text may already hold the beginning of the word. */
                 for (uint32_t k = 1; k < n; k++)
-                    if (k <= self->text.length && !memcmp(self->text.bytes + self->text.length - k, word, k) &&
+                    if (k <= self->text.length - self->from && !memcmp(self->text.bytes + self->text.length - k, word, k) &&
                         holds(self, probe + before + k, n + after - k))
                         return true;
             }
@@ -177,7 +188,10 @@ static bool by_indentation(Search *self) {
     uint32_t base = self->text.length;
     for (uint32_t i = 0; i < self->pending.n && !found; i++) {
         uint8_t bytes[ABI_SERIALIZED_MAX];
-        for (uint32_t at = copy_scan(self, i, bytes); at-- > 0 && !found;) {
+        uint32_t n_bytes = copy_scan(self, i, bytes), n_zeros = 0;
+        while (n_zeros < n_bytes && bytes[n_zeros] == 0) n_zeros++;
+        /* Nothing but zeros: counters of a scanner that knows no columns. */
+        for (uint32_t at = n_zeros < n_bytes ? n_bytes : 0; at-- > 0 && !found;) {
             for (uint32_t more = 0; more < 2 && !found; more++) {
                 uint32_t target = bytes[at] + more; /* one column more: a block that is still to be opened */
                 if (target <= column || target > 200 || seen[target]) continue;
@@ -197,19 +211,23 @@ static bool by_indentation(Search *self) {
     return found;
 }
 
-/* Only where the undecided bytes hold a line break or may be a comment: elsewhere it would be tried in vain. */
+/* Only where the undecided bytes hold a line break, and where the last line may be one that layout does not count, being
+ * blank or a comment: elsewhere it would be tried in vain. */
 static bool may_be_before_indentation(const Search *self) {
     const uint8_t *bytes = self->text.bytes + self->from;
-    uint32_t n = self->text.length - self->from;
-    return memchr(bytes, '\n', n) || (self->simulator->tables.layout.enabled && memchr(bytes, '#', n));
+    uint32_t n = self->text.length - self->from, n_last = 0;
+    if (!self->simulator->tables.layout.enabled) return memchr(bytes, '\n', n) != NULL;
+    if (memchr(bytes, '#', n)) return true;
+    while (n_last < n && (bytes[n - n_last - 1] == ' ' || bytes[n - n_last - 1] == '\t')) n_last++;
+    return n_last < n && bytes[n - n_last - 1] == '\n';
 }
 
 static bool search(Search *self) {
     uint32_t length = self->text.length;
     uint8_t last = length ? self->text.bytes[length - 1] : ' ';
     bool is_blank = last == ' ' || last == '\n' || last == '\t' || last == '\r' || last == '\f';
-    if (by_suffix(self)) return true;
     if (by_overlap(self)) return true;
+    if (by_suffix(self)) return true;
     if (is_blank && by_literal(self)) return true;
     if (by_scanner_words(self)) return true;
     if (may_be_before_indentation(self) && by_indentation(self)) return true;
@@ -242,16 +260,69 @@ static bool search_partial(Search *self, uint32_t n_partial) {
     return found;
 }
 
+static void search_from(Search *self, const VersionSet *versions) {
+    self->pending = *versions;
+    self->from = self->text.length;
+    for (uint32_t i = 0; i < versions->n; i++)
+        if (versions->at[i].offset < self->from) self->from = versions->at[i].offset;
+}
+
+/* Bytes that are read again for each probe: with more of them, most probes are tried from where the text was refused. */
+enum { MAX_AGAIN = 24 };
+
+static bool is_narrow(const Run *run, uint32_t from) {
+    return run->dead.n && run->died_at > from + MAX_AGAIN && run->died_at <= run->text.length;
+}
+
 bool witness_search(Simulator *simulator, Text text) {
-    Search self = {.simulator = simulator, .text = text, .pending = simulator->run.pending, .from = text.length};
-    for (uint32_t i = 0; i < self.pending.n; i++)
-        if (self.pending.at[i].offset < self.from) self.from = self.pending.at[i].offset;
+    Run *run = &simulator->run;
+    VersionSet pending = run->pending, dead = run->dead;
+    Search self = {.simulator = simulator, .text = text};
+    search_from(&self, &pending);
     simulator->counters.n_searches++;
     uint32_t n_partial = utf8_partial(text.bytes, text.length);
     uint8_t saved[4];
     memcpy(saved, text.bytes + text.length - n_partial, n_partial);
-    bool found = n_partial ? search_partial(&self, n_partial) : search(&self);
+    bool found = false;
+    if (is_narrow(run, self.from)) {
+        search_from(&self, &dead);
+        self.whole = &pending;
+        found = n_partial ? search_partial(&self, n_partial) : search(&self);
+        /* What was refused there may still be read in another way: for that the first probes must do. */
+        search_from(&self, &pending);
+        self.text = text;
+        self.whole = NULL;
+        self.n_probes = 0;
+        self.n_bytes = MAX_BYTES + 1;
+    }
+    if (!found) found = n_partial ? search_partial(&self, n_partial) : search(&self);
     memcpy((uint8_t *)text.bytes + text.length - n_partial, saved, n_partial);
-    simulator->run.pending = self.pending;
+    run->pending = pending;
+    return found;
+}
+
+bool witness_known(Simulator *simulator, Text text) {
+    Run *run = &simulator->run;
+    MemoQuestion question;
+    if (!memo_ask(&simulator->tables, &simulator->lexer, &simulator->probes, run->arena, &run->pending, text, &question))
+        return witness_search(simulator, text);
+    int known = memo_recall(&simulator->memo, &question);
+    if (known >= 0) return known;
+    uint32_t from = text.length;
+    int32_t top = INT16_MIN;
+    for (uint32_t i = 0; i < run->pending.n; i++) {
+        if (run->pending.at[i].offset < from) from = run->pending.at[i].offset;
+        if (run->pending.at[i].height > top) top = run->pending.at[i].height;
+    }
+    if (!is_narrow(run, from)) {
+        /* The search begins at the pending versions: what was looked at to get there does not matter. */
+        for (uint32_t i = 0; i < run->pending.n; i++) run->pending.at[i].height = 0;
+        run->lowest = top = 0;
+    }
+    uint64_t n_exhausted = simulator->counters.n_exhausted;
+    bool found = witness_search(simulator, text);
+    /* A search that hit a bound says nothing about other places. */
+    if (simulator->counters.n_exhausted == n_exhausted)
+        memo_learn(&simulator->memo, &question, (uint32_t)(top - run->lowest), found);
     return found;
 }

@@ -11,6 +11,9 @@ enum { WITNESS_ROOM = 1200, WITNESS_PROBE = 900 };
  * Leaves `run.pending` as it was. */
 bool witness_search(Simulator *simulator, Text text);
 
+/* The same, from memory where the same was asked before. */
+bool witness_known(Simulator *simulator, Text text);
+
 /* Shared with frontier.c and recovery.c. */
 bool simulator_reserve(Simulator *self, uint32_t length);
 void simulator_begin(Simulator *self, Arena *arena, RunMode mode, Text text, uint32_t mark);

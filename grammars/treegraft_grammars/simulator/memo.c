@@ -1,0 +1,116 @@
+#include "memo.h"
+
+#include <string.h>
+
+/* Longer texts are rare (a token of many bytes), and searches on them end early for want of budget, not of witnesses. */
+enum { MAX_BYTES = 256, MIN_WORD = 4, MAX_DEPTH = 1000, MAX_FRAMES = 4 };
+
+static bool is_word(uint8_t c) {
+    return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_letter(uint8_t c) { return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+/* Whether a scanner remembers letters, which may be a word that must come. */
+static bool has_letters(const Arena *arena, const VersionSet *pending) {
+    for (uint32_t i = 0; i < pending->n; i++) {
+        const Scan *scan = &arena->scans[pending->at[i].scan];
+        for (uint32_t k = 0; k < scan->length; k++)
+            if (is_letter((uint8_t)arena->scan_bytes[scan->start + k])) return true;
+    }
+    return false;
+}
+
+/* Bytes at the end that are an ordinary word: one that begins no keyword or other spelling of the grammar, alone or with
+ * what stands before it. Such words differ in nothing that a grammar tells apart but the kinds of their characters. */
+static uint32_t ordinary_word(const Probes *probes, const uint8_t *bytes, uint32_t length) {
+    uint32_t n = 0;
+    while (n < length && is_word(bytes[length - n - 1])) n++;
+    if (n < MIN_WORD || !is_letter(bytes[length - n])) return 0;
+    if (n < length && bytes[length - n - 1] >= 0x80) return 0;
+    for (uint32_t k = n; k <= length && k <= probes->max_literal; k++) {
+        uint32_t from, to;
+        probes_range(probes, bytes + length - k, k, &from, &to);
+        if (from < to) return 0;
+    }
+    return n;
+}
+
+static uint32_t kinds_of(const uint8_t *word, uint32_t n) {
+    uint32_t kinds = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint8_t c = word[i];
+        uint32_t kind = c == '_' ? 1 : c <= '9' ? 2 : c <= 'Z' ? 4 : 8;
+        kinds |= i == 0 ? kind << 4 : kind;
+    }
+    return kinds;
+}
+
+bool memo_ask(const Tables *tables, const Lexer *lexer, const Probes *probes, const Arena *arena,
+              const VersionSet *pending, Text text, MemoQuestion *question) {
+    uint32_t from = text.length;
+    for (uint32_t i = 0; i < pending->n; i++)
+        if (pending->at[i].offset < from) from = pending->at[i].offset;
+    uint32_t length = text.length - from;
+    const uint8_t *bytes = text.bytes + from;
+    if (length > MAX_BYTES || utf8_partial(text.bytes, text.length)) return false;
+    uint32_t n_word = has_letters(arena, pending) ? 0 : ordinary_word(probes, bytes, length);
+    uint64_t hash = hash_bytes(bytes, length - n_word);
+    if (n_word) hash = hash_mix(hash ^ (0x100u | kinds_of(bytes + length - n_word, n_word)));
+    bool at_line_start = from > 0 ? bytes[-1] == '\n' : text.column == 0;
+    uint32_t surroundings = (uint32_t)at_line_start << 1 | (from == 0 && text.at_file_start);
+    if (lexer->uses_column) surroundings |= text_column(&text, from) << 2;
+    for (uint32_t i = 0; i < pending->n; i++) surroundings += (pending->at[i].offset - from) << 20;
+    *question = (MemoQuestion){tables, arena, pending, hash_mix(hash ^ surroundings)};
+    return true;
+}
+
+/* The stack down to `depth` entries below its top, and whether brackets are open below that where layout asks for it. */
+static uint64_t stack_key(const MemoQuestion *question, uint32_t node, uint32_t depth) {
+    const Arena *arena = question->arena;
+    uint64_t hash = 0x2545f4914f6cdd1du;
+    for (uint32_t i = 0; i <= depth; i++) {
+        const Node *it = &arena->nodes[node];
+        if (it->n_links != 1) return hash_mix(hash ^ it->hash); /* the root, or merged stacks: all of it */
+        hash = (hash ^ it->state) * 0x9e3779b97f4a7c15u;
+        hash ^= hash >> 32;
+        node = it->below;
+    }
+    if (question->tables->layout.enabled && depth)
+        hash += stack_depth(question->tables, arena, node, MAX_FRAMES);
+    return hash_mix(hash);
+}
+
+static uint64_t key_of(const MemoQuestion *question, uint32_t depth) {
+    const VersionSet *pending = question->pending;
+    uint64_t key = question->text + depth;
+    for (uint32_t i = 0; i < pending->n; i++) {
+        const Version *version = &pending->at[i];
+        uint64_t scan = question->arena->scans[version->scan].hash;
+        /* A sum: versions have no order that matters. */
+        key += hash_mix(stack_key(question, version->node, depth) ^ scan ^ ((uint64_t)version->last << 40));
+    }
+    return hash_mix(key);
+}
+
+int memo_recall(const Memo *self, const MemoQuestion *question) {
+    uint64_t top = key_of(question, 0);
+    uint64_t depth = self->depths[top & (MEMO_DEPTHS - 1)];
+    if ((depth ^ top) >> 16) return -1;
+    uint64_t key = key_of(question, (uint32_t)(depth & 0xFFFF));
+    uint64_t found = self->verdicts[key & (MEMO_VERDICTS - 1)];
+    /* The slot holds the low bits; the verdict takes the place of the topmost one. */
+    if ((found ^ key) << 1 || found == 0) return -1;
+    return (int)(found >> 63);
+}
+
+void memo_learn(Memo *self, const MemoQuestion *question, uint32_t depth, bool verdict) {
+    uint64_t top = key_of(question, 0);
+    uint64_t *slot = &self->depths[top & (MEMO_DEPTHS - 1)];
+    /* Another stack with the same top was looked at deeper: that much is looked at from now on. */
+    if ((*slot ^ top) >> 16 == 0 && (*slot & 0xFFFF) > depth) depth = (uint32_t)(*slot & 0xFFFF);
+    if (depth > MAX_DEPTH) return;
+    *slot = (top & ~(uint64_t)0xFFFF) | depth;
+    uint64_t key = key_of(question, depth);
+    self->verdicts[key & (MEMO_VERDICTS - 1)] = (key & ~((uint64_t)1 << 63)) | (uint64_t)verdict << 63;
+}

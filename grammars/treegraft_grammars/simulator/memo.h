@@ -1,0 +1,37 @@
+/* What searches for a witness found out, so that the same undecided text in the same surroundings is not searched twice.
+ *
+ * A verdict depends on the undecided bytes and on as much of the stack as reductions looked at: the key holds just that, so
+ * what was learnt in one place of a document serves at all others. Belongs to one simulator, under its lock.
+ */
+#ifndef TREEGRAFT_MEMO_H
+#define TREEGRAFT_MEMO_H
+
+#include "probe.h"
+#include "run.h"
+
+enum { MEMO_VERDICTS = 1 << 15, MEMO_DEPTHS = 1 << 12 };
+
+typedef struct {
+    uint64_t verdicts[MEMO_VERDICTS]; /* key, its first bit replaced by the verdict; 0 while free */
+    uint64_t depths[MEMO_DEPTHS];     /* key of the tops of the stacks, its last 16 bits replaced by a depth */
+} Memo;
+
+/* One question: is there a witness for these versions over this text? */
+typedef struct {
+    const Tables *tables;
+    const Arena *arena;
+    const VersionSet *pending;
+    uint64_t text; /* hash of all that matters of the text */
+} MemoQuestion;
+
+/* False when verdicts about this text cannot be remembered: it is too long, or ends inside a character. */
+bool memo_ask(const Tables *tables, const Lexer *lexer, const Probes *probes, const Arena *arena,
+              const VersionSet *pending, Text text, MemoQuestion *question);
+
+/* 1 and 0 are verdicts; -1: not known. */
+int memo_recall(const Memo *self, const MemoQuestion *question);
+
+/* `depth`: how many entries below the tops of the stacks were looked at to find the verdict. */
+void memo_learn(Memo *self, const MemoQuestion *question, uint32_t depth, bool verdict);
+
+#endif

@@ -1,0 +1,74 @@
+"""What was learnt at other places never changes a verdict: a grammar that has seen thousands of checks against new ones."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+
+from reading import texts
+from treegraft_grammars.constraint import Grammar
+from treegraft_grammars.overlays import overlay_for
+from treegraft_grammars.registry import load
+
+
+def new_grammar(language: str) -> Grammar:
+    return Grammar(language, load(language), overlay_for(language))
+
+
+def pieces(text: bytes) -> list[bytes]:
+    return re.findall(rb"\s*(?:\w+|[^\w\s]+|$)", text)
+
+
+def compare(language: str, n_files: int, n_rounds: int) -> None:
+    rng = random.Random(f"memo {language}")
+    seasoned = new_grammar(language)
+    files = [text for _, text in texts(language, n_files, seed=12, max_size=6000)]
+    everything = [piece for text in files for piece in pieces(text) if piece]
+    for text in files:
+        state = seasoned.start()
+        for place in sorted(rng.sample(range(len(text)), min(60, len(text)))):
+            state = seasoned.parse(text[:place]).state
+            for piece in rng.choices(everything, k=12):
+                state.step(piece)
+    n_refused = 0
+    for _ in range(n_rounds):
+        text = rng.choice(files)
+        place = rng.randrange(len(text))
+        piece = rng.choice(everything)
+        known = seasoned.parse(text[:place]).state.step(piece)
+        fresh = new_grammar(language).parse(text[:place]).state.step(piece)
+        assert (known is None) == (fresh is None), (text[max(place - 80, 0) : place], piece)
+        n_refused += known is None
+    assert n_refused > n_rounds // 50  # Bash refuses little
+
+
+@pytest.mark.parametrize("language", ["python", "typescript", "bash", "go", "json"])
+def test_a_seasoned_grammar_says_what_a_new_one_says(language: str) -> None:
+    compare(language, 6, 150)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "language", ["python", "javascript", "typescript", "tsx", "bash", "go", "rust", "java", "c", "cpp"]
+)
+def test_a_seasoned_grammar_says_what_a_new_one_says_at_length(language: str) -> None:
+    compare(language, 60, 3000)
+
+
+@pytest.mark.parametrize("language", ["python", "javascript", "json"])
+def test_suffixes_asked_for_before_never_change_how_far_one_reads(language: str) -> None:
+    rng = random.Random(f"suffix {language}")
+    seasoned = new_grammar(language)
+    for _, text in texts(language, 3, seed=14, max_size=4000):
+        cursor, typed = rng.randrange(len(text)), b""
+        for n in range(60):
+            typed = rng.choice([typed + text[cursor + len(typed) :][:1], typed[:-1], typed + b")"])
+            # What follows is typed over, deleted, closed by an editor, or broken further down.
+            suffix = rng.choice([text[cursor + len(typed) :], text[cursor:], b")" + text[cursor:]])
+            if n % 10 == 9:
+                place = rng.randrange(len(suffix) + 1)
+                suffix = suffix[:place] + b"(" + suffix[place:]
+            known = seasoned.parse(text[:cursor] + typed).state.reach(suffix)
+            assert known == new_grammar(language).parse(text[:cursor] + typed).state.reach(suffix), (typed, suffix[:40])
