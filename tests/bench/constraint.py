@@ -26,15 +26,16 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # the helpers of the test
 import sources
 from treegraft_daemon.engine.model.mixture import EMBEDDED
 from treegraft_grammars import Grammar, grammar_for, languages
+from treegraft_grammars.overlays import overlay_for
 from treegraft_grammars.registry import load
 
 clock = time.thread_time_ns
 
 
-def timed(call: Callable[[], object]) -> int:
+def timed(call: Callable[..., object], *arguments: object) -> int:
     """Nanoseconds of one call, two looks at the clock included."""
     began = clock()
-    call()
+    call(*arguments)
     return clock() - began
 
 
@@ -99,7 +100,7 @@ def check_costs(grammar: Grammar, texts: Iterable[str], cutter: Cutter, rng: ran
 
 def keystrokes(language: str, texts: list[bytes], rng: random.Random) -> tuple[list[int], list[int], int]:
     """In a file of 10,000 lines: state at the cursor after each key, `meets` of what follows; and the text's size."""
-    grammar = Grammar(language, load(language), _overlay(language))
+    grammar = new_grammar(language)
     text = b""
     while text.count(b"\n") < 10_000:
         clean = [one for one in texts if grammar_for(language).check(text + one).first_error is None]
@@ -119,10 +120,8 @@ def keystrokes(language: str, texts: list[bytes], rng: random.Random) -> tuple[l
     return keys, meetings, len(text)
 
 
-def _overlay(language: str):  # type: ignore[no-untyped-def]
-    from treegraft_grammars.overlays import overlay_for
-
-    return overlay_for(language)
+def new_grammar(language: str) -> Grammar:
+    return Grammar(language, load(language), overlay_for(language))
 
 
 LONG = {
@@ -177,10 +176,10 @@ def worst_calls(language: str) -> list[tuple[str, float, float, bytes]]:
         state = grammar_for(language).parse(text).state
         slowest, which = 0, b""
         for token in NEXT:
-            spent = min(timed(lambda token=token: state.step(token)) for _ in range(3))  # type: ignore[misc]
+            spent = min(timed(state.step, token) for _ in range(3))
             if spent > slowest:
                 slowest, which = spent, token
-        meeting = min(timed(lambda: state.meets(b"\n")) for _ in range(3))
+        meeting = min(timed(state.meets, b"\n") for _ in range(3))
         rows.append((name, slowest / 1e6, meeting / 1e6, which))
     return rows
 
@@ -208,9 +207,9 @@ def main() -> int:
             text = path.read_bytes()
             if grammar.check(text).first_error is None and len(texts) < options.files:
                 texts.append(text.decode())
-        set_up = timed(lambda language=language: Grammar(language, load(language), _overlay(language)).start())  # type: ignore[misc]
+        set_up = timed(new_grammar, language)
         data = [text.encode() for text in texts]
-        reading = sum(timed(lambda one=one: grammar.start().step(one)) for one in data)  # type: ignore[misc]
+        reading = sum(timed(grammar.start().step, one) for one in data)
         found = check_costs(grammar, texts, cutter, rng)
         speed = sum(map(len, data)) / max(reading, 1) * 1000
         print(

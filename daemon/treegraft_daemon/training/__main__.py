@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from treegraft_daemon.engine.model.linewise import LineTokenizer
-from treegraft_daemon.engine.model.mixture import EMBEDDED, SLOTS, MixtureLaw, Weights, load_embedded
-from treegraft_daemon.engine.model.ngram import N_BUCKETS, NgramTable
+from treegraft_daemon.engine.model.mixture import EMBEDDED, FAMILIES, SLOTS, MixtureLaw, Tables, Weights, load_embedded
+from treegraft_daemon.engine.model.ngram import N_BUCKETS
 from treegraft_daemon.training import card, corpus, counting, fitting, sources
 from treegraft_daemon.training.corpus import SourceFile
 from treegraft_daemon.training.holes import Hole, holes
@@ -24,15 +24,25 @@ from treegraft_daemon.training.holes import Hole, holes
 FITTED = {"python": 5000, "javascript": 1500, "typescript": 1500, "tsx": 800, "go": 1500, "rust": 1500, "java": 1500,
           "c": 1000, "cpp": 1000, "json": 500, "bash": 0}  # fmt: skip
 
+STEPS = ("count", "fit", "judge")
+# About 28 MB in all; Python has most text and is asked for most.
+TABLE_BYTES = {"python": 13_500_000, "javascript": 4_000_000, "go": 2_200_000, "rust": 2_200_000, "java": 2_000_000,
+               "c": 2_600_000}  # fmt: skip
+
 
 def main() -> None:
     """Run all steps, or those asked for."""
     parser = argparse.ArgumentParser(prog="python -m treegraft_daemon.training", description=__doc__.split("\n")[0])
     parser.add_argument("--cache", type=Path, default=Path(".cache/training"))
     parser.add_argument("--out", type=Path, default=EMBEDDED)
-    parser.add_argument("--table-bytes", type=int, default=12_000_000)
     parser.add_argument("--fetch-only", action="store_true", help="fill the cache and stop")
-    parser.add_argument("--fit-only", action="store_true", help="keep the tokenizer and the table that are there")
+    parser.add_argument("--pin", action="store_true", help="fetch, write the versions found into packages.py, and stop")
+    parser.add_argument(
+        "--start-at",
+        choices=STEPS,
+        default=STEPS[0],
+        help="keep what the steps before this one wrote (default: all anew)",
+    )
     options = parser.parse_args()
     started = time.monotonic()
 
@@ -42,39 +52,52 @@ def main() -> None:
     tell("fetching packages")
     sources.prepare_apt(options.cache)
     packages = sources.fetch_all(sources.table(), options.cache)
-    if options.fetch_only:
+    if options.pin:
+        sources.pin(packages)
+    if options.fetch_only or options.pin:
         return
     tell(f"reading {len(packages)} packages")
     parts = corpus.read(packages, options.cache)
     options.out.mkdir(parents=True, exist_ok=True)
-    if not options.fit_only:
+    first = STEPS.index(options.start_at)
+    if first < 1:
         tell("training the tokenizer")
         corpus.train_tokenizer(parts["train"], 60_000_000).save(str(options.out / "tokenizer.json"), pretty=False)
         tell("cutting the text into tokens")
         tokens = corpus.tokenize(parts["train"], options.out / "tokenizer.json")
         tell("counting and pruning")
-        build_table(tokens, options.table_bytes).save(options.out / "ngram.npz")
+        build_tables(tokens, TABLE_BYTES, corpus.VOCABULARY_SIZE).save(options.out)
         del tokens
-    tell("fitting the weights")
-    fit(parts["dev"], options.out)
+    if first < 2:
+        tell("fitting the weights")
+        fit(parts["dev"], options.out)
     tell("judging on test packages")
     (options.out / "CARD.md").write_text(card.write(load_embedded(options.out), parts, packages))
     tell("done")
 
 
-def build_table(tokens: dict[str, dict[str, NDArray[np.uint16]]], n_bytes: int) -> NgramTable:
-    """The pruned table of all packages."""
+def build_tables(tokens: dict[str, dict[str, NDArray[np.uint16]]], shares: dict[str, int], size: int) -> Tables:
+    """The pruned tables of all families."""
     by_language: dict[str, list[NDArray[np.uint16]]] = {}
     for package in tokens.values():
         for language, ids in package.items():
             by_language.setdefault(language, []).append(ids)
-    laws = counting.unigrams(by_language, corpus.VOCABULARY_SIZE)
-    return counting.table([np.concatenate(list(package.values())) for package in tokens.values()], laws, n_bytes)
+    ngrams = {}
+    for family, n_bytes in shares.items():
+        print(f"  {family}", flush=True)
+        # A package counts once per family, in whatever languages it is written.
+        packages = [
+            np.concatenate(parts)
+            for package in tokens.values()
+            if (parts := [package[language] for language in FAMILIES[family] if language in package])
+        ]
+        ngrams[family] = counting.table(packages, n_bytes)
+    return Tables(counting.unigrams(by_language, size), ngrams, None)
 
 
 def fit(files: list[SourceFile], folder: Path, n_holes: dict[str, int] | None = None) -> None:
     """Fit the weights of the tables in `folder` on these files, and write them there."""
-    law = MixtureLaw(LineTokenizer.load(folder / "tokenizer.json"), NgramTable.load(folder / "ngram.npz"), _unfitted())
+    law = MixtureLaw(LineTokenizer.load(folder / "tokenizer.json"), Tables.load(folder), _unfitted())
     drawn: list[Hole] = []
     for language, n in (n_holes or FITTED).items():
         drawn += holes(files, language, n, seed=5, share_with_siblings=0.5)

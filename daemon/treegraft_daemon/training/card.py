@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from treegraft_daemon.engine.model.mixture import MixtureLaw, heal
+from treegraft_daemon.engine.model.healing import given_bytes, heal
+from treegraft_daemon.engine.model.mixture import MixtureLaw, State
 from treegraft_daemon.training.corpus import SourceFile
-from treegraft_daemon.training.fitting import walk
 from treegraft_daemon.training.holes import Hole, holes
 from treegraft_daemon.training.sources import Package
 
@@ -28,42 +28,54 @@ class Result:
 
 
 def judge(law: MixtureLaw, drawn: list[Hole]) -> Result:
-    """Teacher-forced log-loss of the rest of each line, and greedy exact match, both without the constraint."""
+    """Log-loss of the rest of each line given all that is typed, and greedy exact match, both without the constraint."""
     nats, n_tokens, n_bytes, exact = 0.0, 0, 0, 0
     for hole in drawn:
-        state, truth = walk(law, hole)
-        typed = hole.context.prefix[hole.context.prefix.rfind(b"\n") + 1 :]
-        data = b"".join(law.vocabulary[token] for token in truth)
-        owed = typed[len(typed) - (len(data) - len(hole.middle) - 1) :] if len(data) > len(hole.middle) + 1 else b""
+        loss, n = surprise(law, hole)
+        nats, n_tokens, n_bytes = nats + loss, n_tokens + n, n_bytes + len(hole.middle) + 1
         exact += greedy(law, hole) == hole.middle.rstrip()
-        for token in truth:
-            p = state.law()
-            # The first token holds what is already typed, so its law is that of the tokens that agree with it.
-            mass = p[law.vocabulary.agreeing(owed)].sum() if owed else 1.0
-            nats -= float(np.log(p[token] / mass))
-            owed = b""
-            state = state.step(token)
-        n_tokens += len(truth)
-        n_bytes += len(hole.middle) + 1
     return Result(n_tokens, nats / n_tokens, nats / n_bytes / float(np.log(2)), exact / len(drawn))
+
+
+def surprise(law: MixtureLaw, hole: Hole) -> tuple[float, int]:
+    """-log of the probability of the true rest of the line in its own tokens, given the bytes before; how many tokens."""
+    state, owed = _healed(law, hole)
+    typed = hole.context.prefix[hole.context.prefix.rfind(b"\n") + 1 :]
+    line = law.tokenizer.read(typed + hole.middle + b"\n").tolist()
+    # The line's own tokens from where the owed bytes begin; these are the start of a piece, so a token begins there.
+    skipped, n_before = 0, 0
+    while skipped < len(typed) - len(owed):
+        skipped += len(law.vocabulary[line[n_before]])
+        n_before += 1
+    loss = float(np.log(given_bytes(state, owed, law.vocabulary)[2])) if owed else 0.0
+    for token in line[n_before:]:
+        loss -= float(np.log(state.law()[token]))
+        state = state.step(token)
+    n_typed = len(law.tokenizer.read(owed)) - 1 if owed else 0
+    return loss, max(len(line) - n_before - max(n_typed, 0), 1)
 
 
 def greedy(law: MixtureLaw, hole: Hole) -> bytes:
     """The most probable token again and again, up to the end of the line."""
-    prefix, owed = heal(law.tokenizer.read(hole.context.prefix), hole.context.prefix, law.vocabulary)
-    state, text, n_owed = law.begin(prefix, hole.context), b"", len(owed)
+    state, owed = _healed(law, hole)
+    text, n_owed = b"", len(owed)
     for _ in range(LONGEST_LINE):
-        p = state.law()
-        token = int(p.argmax())
         if owed:
-            agreeing = law.vocabulary.agreeing(owed)
-            token = int(agreeing[p[agreeing].argmax()])
+            ids, p, _ = given_bytes(state, owed, law.vocabulary)
+            token = int(ids[p.argmax()])
+        else:
+            token = int(state.law().argmax())
         data = law.vocabulary[token]
         text, owed = text + data, owed[len(data) :]
         if not data or b"\n" in text[n_owed:]:
             break
         state = state.step(token)
     return text[n_owed:].split(b"\n")[0].rstrip()
+
+
+def _healed(law: MixtureLaw, hole: Hole) -> tuple[State, bytes]:
+    prefix, owed = heal(law.tokenizer.read(hole.context.prefix), hole.context.prefix, law.vocabulary)
+    return law.begin(prefix, hole.context), owed
 
 
 def write(law: MixtureLaw, parts: dict[str, list[SourceFile]], packages: list[Package]) -> str:
@@ -85,6 +97,8 @@ def write(law: MixtureLaw, parts: dict[str, list[SourceFile]], packages: list[Pa
     ]
     for language in sorted({file.language for file in parts["test"]}):
         drawn = list(holes(parts["test"], language, HOLES * (2 if language == "python" else 1), 7, 1.0))
+        if not drawn:  # no held-out package is written in it
+            continue
         for name, ones in (
             ("document + 5", drawn),
             ("document", [replace(hole, context=replace(hole.context, siblings=())) for hole in drawn]),

@@ -16,7 +16,7 @@ from treegraft_daemon.engine.model.linewise import END
 from treegraft_daemon.engine.model.ngram import N_ORDERS, TOKEN_BITS, NgramTable, Order, extend_all, pack
 
 TEMPER = 0.6
-ENTRY_BYTES, CONTEXT_BYTES = 2, 5
+ENTRY_BYTES, CONTEXT_BYTES = 2, 5  # Tag, size, bucket, and its part of an offset.
 _TOKEN = np.uint64((1 << TOKEN_BITS) - 1)
 
 Keys = NDArray[np.uint64]  # 51 bits of the context's hash, 13 bits of the next token.
@@ -72,10 +72,8 @@ def unigrams(by_language: dict[str, list[NDArray[np.uint16]]], size: int) -> dic
 def prune(counts: list[Counts], n_bytes: int) -> list[Order]:
     """The orders that fit in about `n_bytes`, by weighted difference from the next shorter context."""
     shares = [_shares(one) for one in counts]
-    scores = [
-        _scores(counts[k], shares[k], counts[k - 1] if k else None, shares[k - 1] if k else None)
-        for k in range(len(counts))
-    ]
+    scores = [_first_scores(counts[0], shares[0])]
+    scores += [_scores(counts[k], shares[k], counts[k - 1], shares[k - 1]) for k in range(1, len(counts))]
     low, high = 0.0, 1e6
     for _ in range(40):
         middle = (low * high) ** 0.5 if low else high / 1e3
@@ -85,16 +83,13 @@ def prune(counts: list[Counts], n_bytes: int) -> list[Order]:
     return [_packed(one, score > high) for one, score in zip(counts, scores, strict=True)]
 
 
-def table(packages: list[NDArray[np.uint16]], laws: dict[str, NDArray[np.float64]], n_bytes: int) -> NgramTable:
+def table(packages: list[NDArray[np.uint16]], n_bytes: int) -> NgramTable:
     """Count, prune and pack."""
-    counts = []
-    for order in range(1, N_ORDERS + 1):
-        counts.append(count(packages, order))
-        print(f"  order {order}: {len(counts[-1].keys):,} n-grams in two packages or more", flush=True)
+    counts = [count(packages, order) for order in range(1, N_ORDERS + 1)]
     orders = prune(counts, n_bytes)
-    for k, packed in enumerate(orders, 1):
-        print(f"  order {k}: {len(packed.entries):,} entries in {len(packed.tags):,} contexts kept", flush=True)
-    return NgramTable(tuple(orders), laws)
+    for k, (counted, packed) in enumerate(zip(counts, orders, strict=True), 1):
+        print(f"  order {k}: {len(packed.entries):,} of {len(counted.keys):,} n-grams kept", flush=True)
+    return NgramTable(tuple(orders))
 
 
 def _count_one(tokens: NDArray[np.uint16], order: int) -> tuple[Keys, NDArray[np.float64], Keys]:
@@ -132,16 +127,21 @@ def _shares(counts: Counts) -> NDArray[np.float64]:
     return counts.weights / counts.totals[at]
 
 
+def _first_scores(counts: Counts, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Contexts of one token are held against a flat law over the few hundred tokens that are common anywhere."""
+    found: NDArray[np.float64] = counts.weights * np.log(np.maximum(shares * 200, 1))
+    return found
+
+
 def _scores(
-    counts: Counts, shares: NDArray[np.float64], lower: Counts | None, lower_shares: NDArray[np.float64] | None
+    counts: Counts, shares: NDArray[np.float64], lower: Counts, lower_shares: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """weight * log(share / share after the shorter context); the shortest contexts are held against a flat law."""
-    if lower is None or lower_shares is None:
-        return counts.weights * np.log(np.maximum(shares * 200, 1))
+    """weight * log(share / share after the shorter context)."""
     at = np.searchsorted(lower.keys, counts.parents).clip(0, max(len(lower.keys) - 1, 0))
     found = lower.keys[at] == counts.parents
     before = np.where(found, lower_shares[at], shares * 0.3)
-    return counts.weights * np.maximum(np.log(shares / before), 0)
+    scores: NDArray[np.float64] = counts.weights * np.maximum(np.log(shares / before), 0)
+    return scores
 
 
 def _bytes(counts: list[Counts], scores: list[NDArray[np.float64]], threshold: float) -> int:

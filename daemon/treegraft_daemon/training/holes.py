@@ -7,6 +7,7 @@ lines do not set the tone. Siblings are other files of the same package, nearest
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -15,6 +16,7 @@ from treegraft_daemon.engine.model.law import Context, OpenFile
 from treegraft_daemon.training.corpus import SourceFile
 
 N_SIBLINGS = 5
+MAIN_SHARE = 0.15  # Of a package's bytes; languages below it are not what the package is written in.
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,14 @@ def holes(files: list[SourceFile], language: str, n: int, seed: int, share_with_
     """`n` holes in files of one language; fewer if there are no files."""
     rng = random.Random(seed)
     by_package: dict[str, list[SourceFile]] = {}
+    sizes = Counter[str]()
     for file in files:
+        sizes[file.package] += len(file.text)
         if file.language == language:
             by_package.setdefault(file.package, []).append(file)
-    names = sorted(by_package)
+    # A few build scripts do not make a library in C++ a Python package.
+    spoken = {name: sum(len(file.text) for file in ones) / sizes[name] for name, ones in by_package.items()}
+    names = sorted(name for name in by_package if spoken[name] >= MAIN_SHARE or language == "json")
     for _ in range(n if names else 0):
         package = by_package[rng.choice(names)]
         file = rng.choice(package)
@@ -41,11 +47,11 @@ def holes(files: list[SourceFile], language: str, n: int, seed: int, share_with_
 
 
 def cut(file: SourceFile, siblings: tuple[OpenFile, ...], rng: random.Random) -> Hole:
-    """A hole in a line of the file that is not blank, from a random column that leaves something out."""
+    """A hole in a line of the file that is not blank, from a random column after the indentation to before the end."""
     lines = file.text.split(b"\n")
     row = rng.choice([row for row, line in enumerate(lines) if line.strip()])
     line = lines[row].decode()
-    column = rng.randrange(len(line.rstrip()))
+    column = rng.randrange(len(line) - len(line.lstrip()), len(line.rstrip()))
     typed = line[:column].encode()
     prefix = b"".join(one + b"\n" for one in lines[:row]) + typed
     suffix = file.text[len(prefix) + len(lines[row]) - len(typed) :]

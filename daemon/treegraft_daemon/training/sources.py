@@ -76,6 +76,7 @@ def table(text: str = packages.TABLE) -> list[Package]:
 def fetch_all(rows: Iterable[Package], cache: Path, n_at_once: int = 3) -> list[Package]:
     """The packages whose files now lie in `cache`, with the version and licence found; prints what failed."""
     rows = list(rows)
+    cache = cache.resolve()  # the registries' clients run in folders of their own
     with ThreadPoolExecutor(n_at_once) as pool:
         found: list[Package] = []
         for n_done, (package, result) in enumerate(
@@ -99,9 +100,12 @@ def files_of(package: Package, cache: Path) -> Iterator[tuple[str, str, bytes]]:
             yield name, LANGUAGE_OF_SUFFIX[path.suffix], path.read_bytes()
 
 
-def pinned(rows: Iterable[Package]) -> str:
-    """The table's text with versions and licences as found."""
-    return "\n".join(f"{row.registry} {row.name} {row.version} {row.part} {row.licence}" for row in rows)
+def pin(rows: Iterable[Package]) -> None:
+    """Write the table anew with versions and licences as found; what could not be fetched or used leaves it."""
+    path = Path(packages.__file__)
+    head = path.read_text().split('TABLE = """')[0]
+    lines = [f"{row.registry} {row.name} {row.version} {row.part} {row.licence}" for row in rows]
+    path.write_text(head + 'TABLE = """\n' + "\n".join(lines) + '\n"""\n')
 
 
 def is_permissive(licence: str) -> bool:

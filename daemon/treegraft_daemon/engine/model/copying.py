@@ -18,9 +18,10 @@ from treegraft_daemon.engine.model.linewise import END, Tokens
 # Match lengths that are told apart. Fixed by the fitted weights.
 ORDERS = (1, 2, 3, 4, 5, 6, 8, 12, 20)
 LONGEST = ORDERS[-1]
-# Further contexts: the last but one and but two tokens; the last and the last but two; the line's first two and the last.
-N_EXTRA = 3
-N_LOCAL = len(ORDERS) + N_EXTRA
+# Further contexts, each with the last token unless said otherwise: the last but one and but two (not the last); the last
+# but two; the line's first two tokens; the line above; the line below.
+EXTRA = ("skip0", "skip1", "line", "above", "below")
+N_LOCAL = len(ORDERS) + len(EXTRA)
 N_BUCKETS = 72  # (log2 of the count: 6) x (1, 2 or more ways to go on: 3) x (share of the best: 4)
 NEAR, FAR_WEIGHT = 400.0, 0.02  # A place d tokens from the cursor weighs exp(-d / NEAR) + FAR_WEIGHT.
 _NOWHERE = np.zeros(0, dtype=np.intp)
@@ -35,8 +36,9 @@ class Page:
     A match never runs over an END, since the cursor's own context holds none but its document's start.
     """
 
-    def __init__(self, parts: list[Tokens], cursor_part: int | None, line_break: int, size: int) -> None:
-        """`cursor_part`: after which part the cursor stands, if nearness to it should count."""
+    def __init__(self, parts: list[Tokens], blank: NDArray[np.bool_], line_break: int, *, has_cursor: bool) -> None:
+        """`has_cursor`: the cursor stands after the first part. blank: bool [vocabulary], tokens of spaces and tabs only."""
+        size = len(blank)
         marked = [np.concatenate([np.array([END], dtype=np.uint16), part]) for part in parts]
         self.tokens: Tokens = np.concatenate([*marked, np.array([END], dtype=np.uint16)])
         self.size = size
@@ -46,8 +48,14 @@ class Page:
         self._places = places[self.tokens[np.minimum(places, len(self.tokens) - 1)] != END]
         kept = self.tokens[self._places - 1]
         self._starts = np.searchsorted(kept, np.arange(size + 1))
-        self.lines = line_keys(self.tokens, line_break)
-        self.cursor = sum(map(len, marked[: cursor_part + 1])) if cursor_part is not None else None
+        self.line_keys, line_of = line_keys(self.tokens, line_break)
+        above, below = neighbours(self.tokens, line_of, blank, line_break)
+        self.above, self.below = above[line_of], below[line_of]
+        self.cursor = len(marked[0]) if has_cursor else None
+        if has_cursor:
+            # The cursor's own line is the last one of the first part, or a new one after a line break.
+            at = len(marked[0]) - (0 if self.tokens[len(marked[0]) - 1] == line_break else 1)
+            self.around = int(self.above[at]), int(self.below[len(marked[0])])
         self._ways: dict[int, Ways] = {}
 
     def after(self, token: int) -> Places:
@@ -104,6 +112,15 @@ class Ways:
     weights: NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class LineContext:
+    """The cursor's line: how it began (see `line_keys`), and the lines around it (see `neighbours`); -1 for unknown."""
+
+    key: int
+    above: int
+    below: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
     """What one page says: shares q [slots, ids] (a row sums to 1), and the kind of each slot's count, -1 for none."""
@@ -138,14 +155,14 @@ class Trail:
             np.minimum(lengths, LONGEST, out=lengths)
         return Trail(self.page, (token, *self.recent[:2]), places, lengths, (self.places, self.lengths))
 
-    def evidence(self, line_key: int) -> list[Evidence]:
-        """What followed here. `line_key` tells how the cursor's line began (see `line_keys`)."""
-        found = [self._suffix_matches(line_key)] if len(self.places) else []
+    def evidence(self, line: LineContext) -> list[Evidence]:
+        """What followed here, in slots of ORDERS and then EXTRA."""
+        found = [self._suffix_matches(line)] if len(self.places) else []
         skipped = self._one_skipped()
         return found if skipped is None else [*found, skipped]
 
-    def _suffix_matches(self, line_key: int) -> Evidence:
-        """Every match length at once, and the two extra contexts that share the last token."""
+    def _suffix_matches(self, line: LineContext) -> Evidence:
+        """Every match length at once, and the extra contexts that share the last token."""
         page, places = self.page, self.places
         ways = page.ways(self.recent[0])
         n_ids, n_orders = len(ways.ids), len(ORDERS)
@@ -157,10 +174,13 @@ class Trail:
         sums[:n_orders] = flat.reshape(n_orders, n_ids)[::-1].cumsum(axis=0)[::-1]
         # A place less than three tokens into the page wraps around to its closing END, which equals no third token.
         third = self.recent[2] or -1
-        for slot, mask in (
-            (n_orders + 1, page.tokens[places - 3] == third),
-            (n_orders + 2, page.lines[places - 1] == line_key),
-        ):
+        masks = (
+            page.tokens[places - 3] == third,
+            page.line_keys[places - 1] == line.key,
+            page.above[places] == line.above,
+            page.below[places] == line.below,
+        )
+        for slot, mask in enumerate(masks, n_orders + 1):
             chosen = np.flatnonzero(mask)
             counts[slot] = len(chosen)
             sums[slot] = np.bincount(ways.index[chosen], ways.weights[chosen], minlength=n_ids)
@@ -193,15 +213,43 @@ def _evidence(
 _LOG2 = np.minimum(np.log2(np.maximum(np.arange(64), 1)).astype(np.intp), 5)
 
 
-def line_keys(tokens: Tokens, line_break: int) -> NDArray[np.int32]:
-    """For each token the first two tokens of its line as one number; at a line's first token that one alone.
+def line_keys(tokens: Tokens, line_break: int) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+    """For each token the first two tokens of its line as one number (at a line's first token that one alone); its line.
 
-    A line break belongs to the line that it ends, so after it the previous line speaks.
+    A line break belongs to the line that it ends, so after it the previous line speaks. An END is a line of its own.
     """
     places = np.arange(len(tokens))
     first = np.ones(len(tokens), dtype=bool)
-    first[1:] = (tokens[:-1] == line_break) | (tokens[:-1] == END)
+    first[1:] = (tokens[:-1] == line_break) | (tokens[:-1] == END) | (tokens[1:] == END)
     starts = np.maximum.accumulate(np.where(first, places, 0))
     wide = tokens.astype(np.int32)
     second = wide[np.minimum(starts + 1, len(tokens) - 1)]
-    return (wide[starts] << 14) + np.where(places > starts, second + 1, 0)
+    return (wide[starts] << 14) + np.where(places > starts, second + 1, 0), np.cumsum(first) - 1
+
+
+def neighbours(
+    tokens: Tokens, line_of: NDArray[np.intp], blank: NDArray[np.bool_], line_break: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each line a number for the text of the nearest line above it that is not blank, and below it; -1 for none.
+
+    Indentation and blanks do not count. An END counts as a line, so the first and last lines of files are alike.
+    """
+    n_lines = int(line_of[-1]) + 1
+    counted = ~blank[tokens] & (tokens != line_break)
+    rank = np.cumsum(counted)
+    starts = np.searchsorted(line_of, np.arange(n_lines))
+    within = rank - (rank[starts] - counted[starts])[line_of]
+    mixed = (
+        (tokens.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) * (within * 2 + 1).astype(np.uint64)
+    )
+    mixed ^= mixed >> np.uint64(29)
+    mixed *= np.uint64(0xC2B2AE3D27D4EB4F)
+    hashes = (np.add.reduceat(np.where(counted, mixed, np.uint64(0)), starts) >> np.uint64(1)).astype(np.int64)
+    spoken = np.add.reduceat(counted.astype(np.int64), starts) > 0
+    lines = np.arange(n_lines)
+    previous = np.maximum.accumulate(np.where(spoken, lines, -1))
+    following = np.minimum.accumulate(np.where(spoken, lines, n_lines)[::-1])[::-1]
+    padded = np.append(hashes, -1)
+    above = np.concatenate([[-1], previous[:-1]])
+    below = np.append(following[1:], n_lines)
+    return padded[above], padded[np.minimum(below, n_lines)]

@@ -11,13 +11,15 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from treegraft_daemon.engine.model.copying import LONGEST, N_LOCAL, ORDERS, Evidence, Page, Trail
+from treegraft_daemon.engine.model.copying import EXTRA, LONGEST, N_LOCAL, ORDERS, Evidence, LineContext, Page, Trail
 from treegraft_daemon.engine.model.draws import draws_from_row
+from treegraft_daemon.engine.model.healing import given_bytes, heal
 from treegraft_daemon.engine.model.law import Cancelled, Context, Draws, OpenFile, Sampling
 from treegraft_daemon.engine.model.linewise import END, LineTokenizer, Tokens
 from treegraft_daemon.engine.model.ngram import N_BUCKETS, N_ORDERS, NgramTable
@@ -26,13 +28,13 @@ from treegraft_grammars.vocabulary import Vocabulary
 EMBEDDED = Path(__file__).parent / "embedded"
 # What is read at most; more costs time and hardly changes the law.
 PREFIX_BYTES, SUFFIX_BYTES, SIBLING_BYTES, N_SIBLINGS = 200_000, 100_000, 80_000, 8
-KEPT_PAGES, KEPT_SIBLINGS, HEALED_TOKENS = 4, 64, 4
+KEPT_PAGES, KEPT_SIBLINGS = 4, 64
 
 
 def _slots() -> list[str]:
     """The fold's order: sources with short contexts first, at equal length the document last."""
     order = ["unigram.sibling", "unigram.document", "unigram.nearby"]
-    extra = {1: ["skip1"], 2: ["skip0", "skip2"]}
+    extra = {1: ["skip1"], 2: ["skip0", "line"], 3: ["above", "below"]}
     for length in ORDERS:
         order += [f"global.{length}"] if length <= N_ORDERS else []
         order += [f"sibling.{length}", f"document.{length}"]
@@ -41,7 +43,7 @@ def _slots() -> list[str]:
 
 
 SLOTS = _slots()
-_LOCAL_NAMES = [str(length) for length in ORDERS] + ["skip0", "skip1", "skip2"]
+_LOCAL_NAMES = [*map(str, ORDERS), *EXTRA]
 SLOT_OF = {page: np.array([SLOTS.index(f"{page}.{name}") for name in _LOCAL_NAMES]) for page in ("sibling", "document")}
 GLOBAL_SLOTS = [SLOTS.index(f"global.{k}") for k in range(1, N_ORDERS + 1)]
 assert len(_LOCAL_NAMES) == N_LOCAL
@@ -66,6 +68,56 @@ class Weights:
         return cls({kind: 1 / (1 + np.exp(-(logits + offset))) for kind, offset in kinds.items()})
 
 
+# Languages of one family share a table of n-grams; a table is read when its language is first asked for.
+FAMILIES = {
+    "python": ("python",),
+    "javascript": ("javascript", "typescript", "tsx", "json"),
+    "go": ("go",),
+    "rust": ("rust",),
+    "java": ("java",),
+    "c": ("c", "cpp"),
+}
+FAMILY_OF = {language: family for family, languages in FAMILIES.items() for language in languages}
+
+
+class Tables:
+    """What was counted in training: a law without context per language, n-grams per family of languages."""
+
+    def __init__(
+        self, unigrams: dict[str, NDArray[np.float64]], ngrams: dict[str, NgramTable], folder: Path | None
+    ) -> None:
+        """`folder` holds the n-grams that are not given."""
+        self._unigrams = unigrams
+        self._ngrams = ngrams
+        self._folder = folder
+
+    def unigram(self, language: str) -> NDArray[np.float64]:
+        """The law without context, of all languages together when this one was not seen in training."""
+        return self._unigrams.get(language, self._unigrams["any"])
+
+    def ngram(self, language: str) -> NgramTable:
+        """The n-grams of this language's family; an empty table when it has none."""
+        family = FAMILY_OF.get(language, "")
+        if family not in self._ngrams:
+            path = self._folder / f"{family}.npz" if self._folder else None
+            self._ngrams[family] = NgramTable.load(path) if path and path.exists() else NgramTable.empty()
+        return self._ngrams[family]
+
+    def save(self, folder: Path) -> None:
+        """Write all tables to `folder`."""
+        stored = {language: np.log(law).astype(np.float32) for language, law in self._unigrams.items()}
+        np.savez(folder / "unigrams.npz", allow_pickle=False, **stored)
+        for family, table in self._ngrams.items():
+            table.save(folder / f"{family}.npz")
+
+    @classmethod
+    def load(cls, folder: Path) -> Tables:
+        """Read the unigrams now, the rest when asked for."""
+        with np.load(folder / "unigrams.npz") as arrays:
+            laws = {language: np.exp(arrays[language].astype(np.float64)) for language in arrays.files}
+        return cls({language: law / law.sum() for language, law in laws.items()}, {}, folder)
+
+
 def kind_of(language: str, has_siblings: bool) -> str:
     """Name of the kind of request that weights are fitted for."""
     return f"{language}+" if has_siblings else language
@@ -83,33 +135,53 @@ class Reading:
     line_break: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class State:
-    """One place in the text: the last tokens, how its line began, and the trails on every page. A value."""
+    """One place in the text: the last tokens, how its line began, and the trails on every page. A value.
+
+    Remembers its law and its next states, so that rows which wrote the same share the work.
+    """
 
     reading: Reading
     last: tuple[int, ...]  # At most as many as the n-grams want.
     line: tuple[int, ...]  # At most the first two tokens of the current line.
+    around: tuple[int, int]  # The lines above and below; unknown (-1) once a line break was added.
     trails: dict[str, Trail]
 
     def step(self, token: int) -> State:
         """The state after one more token."""
+        if token not in self._next:
+            self._next[token] = self._after(token)
+        return self._next[token]
+
+    def law(self) -> NDArray[np.float64]:
+        """The next token's probabilities, float64 [vocabulary]; they sum to 1. Not to be written to."""
+        return self._law
+
+    @cached_property
+    def _next(self) -> dict[int, State]:
+        return {}
+
+    def _after(self, token: int) -> State:
         starts_line = not self.last or self.last[-1] in (self.reading.line_break, END)
         line = (token,) if starts_line else (*self.line, token)[:2]
+        around = self.around if token != self.reading.line_break else (-1, -1)
         trails = {name: trail.step(token) for name, trail in self.trails.items()}
-        return State(self.reading, (*self.last, token)[-N_ORDERS:], line, trails)
+        return State(self.reading, (*self.last, token)[-N_ORDERS:], line, around, trails)
 
-    @property
-    def line_key(self) -> int:
-        """As `copying.line_keys`."""
-        return (self.line[0] << 14) + (self.line[1] + 1 if len(self.line) > 1 else 0) if self.line else -1
+    def line_context(self) -> LineContext:
+        """As `copying.line_keys` and `copying.neighbours` number them."""
+        key = (self.line[0] << 14) + (self.line[1] + 1 if len(self.line) > 1 else 0) if self.line else -1
+        # Places without a line above or below are numbered -1 too, and must not match "unknown".
+        above, below = (line if line >= 0 else -2 for line in self.around)
+        return LineContext(key, above, below)
 
     def evidence(self) -> list[Evidence]:
         """All sources' evidence in slots of the fold, in no order."""
         found = []
-        key = self.line_key
+        line = self.line_context()
         for name, trail in self.trails.items():
-            for one in trail.evidence(key):
+            for one in trail.evidence(line):
                 found.append(Evidence(SLOT_OF[name][one.slots], one.buckets, one.ids, one.shares))
         for slot, answer in zip(GLOBAL_SLOTS, self.reading.table.find(list(self.last)), strict=True):
             if answer is not None:
@@ -117,8 +189,8 @@ class State:
                 found.append(Evidence(np.array([slot]), np.array([bucket]), ids, shares[None]))
         return found
 
-    def law(self) -> NDArray[np.float64]:
-        """The next token's probabilities, float64 [vocabulary]; they sum to 1."""
+    @cached_property
+    def _law(self) -> NDArray[np.float64]:
         reading = self.reading
         evidence = self.evidence()
         w = np.zeros(len(SLOTS))
@@ -143,11 +215,14 @@ class MixtureLaw:
     name = "embedded"
     end_tokens = frozenset({END})
 
-    def __init__(self, tokenizer: LineTokenizer, table: NgramTable, weights: Weights) -> None:
+    def __init__(self, tokenizer: LineTokenizer, tables: Tables, weights: Weights) -> None:
         self.tokenizer = tokenizer
         self.vocabulary: Vocabulary = tokenizer.vocabulary
-        self._table = table
+        self._tables = tables
         self._weights = weights
+        self._blank = np.array(
+            [not data.strip(b" \t") and idx != END for idx, data in enumerate(self.vocabulary.tokens)]
+        )
         self._siblings: OrderedDict[bytes, Tokens] = OrderedDict()
         self._pages: OrderedDict[tuple[bytes, ...], Page] = OrderedDict()
         self._rows: list[list[State]] = []
@@ -155,7 +230,7 @@ class MixtureLaw:
         self._sampling = Sampling(0.0, np.random.default_rng(0))
 
     def prefill(self, context: Context, sampling: Sampling, cancelled: Callable[[], bool]) -> tuple[Draws, bytes]:
-        """See `law.Law`. The last word of the prefix is dropped and owed: how it is cut into tokens depends on its end."""
+        """See `law.Law`. The last word of the prefix is owed, and the draws are given its bytes (see `healing`)."""
         prefix, owed = heal(self.tokenizer.read(_tail(context.prefix)), context.prefix, self.vocabulary)
         self._owed, self._sampling = owed, sampling
         state = self.begin(prefix, context, cancelled)
@@ -166,24 +241,13 @@ class MixtureLaw:
         """See `law.Law`."""
         state = self._rows[0][-1]
         self._rows = [[state] for _ in range(n)]
-        law = self._log_law(state)
-        allowed = self.vocabulary.agreeing(self._owed) if self._owed else None
-        return [draws_from_row(law, self._sampling, allowed) for _ in range(n)]
+        return [self._draws(state, self._owed) for _ in range(n)]
 
     def step(self, tokens: Sequence[int], owed: Sequence[bytes]) -> list[Draws]:
         """See `law.Law`. Rows in equal states share one law."""
-        found: list[Draws] = []
-        laws: dict[tuple[int, int], tuple[State, NDArray[np.float64]]] = {}
-        for row, token, still_owed in zip(self._rows, tokens, owed, strict=True):
-            key = (id(row[-1]), token)
-            if key not in laws:
-                state = row[-1].step(token)
-                laws[key] = (state, self._log_law(state))
-            state, law = laws[key]
-            row.append(state)
-            allowed = self.vocabulary.agreeing(still_owed) if still_owed else None
-            found.append(draws_from_row(law, self._sampling, allowed))
-        return found
+        for row, token in zip(self._rows, tokens, strict=True):
+            row.append(row[-1].step(token))
+        return [self._draws(row[-1], still_owed) for row, still_owed in zip(self._rows, owed, strict=True)]
 
     def select(self, rows: Sequence[int]) -> None:
         """See `law.Law`."""
@@ -198,25 +262,25 @@ class MixtureLaw:
         """The state after `prefix` (its tokens); the context says what else is open."""
         siblings = self._sibling_page(context.siblings[:N_SIBLINGS], cancelled)
         below = self.tokenizer.read(_below(context.suffix))
-        line_break, size = self.tokenizer.line_break, len(self.vocabulary)
-        pages = {"document": Page([prefix, below], 0, line_break, size)}
+        line_break = self.tokenizer.line_break
+        pages = {"document": Page([prefix, below], self._blank, line_break, has_cursor=True)}
         if siblings is not None:
             pages["sibling"] = siblings
         kind = kind_of(context.language, siblings is not None)
         reading = Reading(
             pages,
             _unigrams(pages),
-            self._table.unigram(context.language),
+            self._tables.unigram(context.language),
             self._weights.of(kind),
-            self._table,
+            self._tables.ngram(context.language),
             line_break,
         )
         start = max(len(prefix) - LONGEST, 0)
         line = _line_of(prefix, line_break)
-        state = State(reading, (), (), {name: Trail(page) for name, page in pages.items()})
+        state = State(reading, (), (), (-1, -1), {name: Trail(page) for name, page in pages.items()})
         for token in ([END] if start == 0 else []) + prefix[start:].tolist():
             state = state.step(token)
-        return State(reading, state.last, line, state.trails)
+        return State(reading, state.last, line, pages["document"].around, state.trails)
 
     def _sibling_page(self, siblings: Sequence[OpenFile], cancelled: Callable[[], bool]) -> Page | None:
         """One page of all siblings, kept while the same files are open."""
@@ -229,7 +293,7 @@ class MixtureLaw:
                 if cancelled():
                     raise Cancelled
                 parts.append(self._sibling(file.text))
-            self._pages[key] = Page(parts, None, self.tokenizer.line_break, len(self.vocabulary))
+            self._pages[key] = Page(parts, self._blank, self.tokenizer.line_break, has_cursor=False)
             if len(self._pages) > KEPT_PAGES:
                 self._pages.popitem(last=False)
         self._pages.move_to_end(key)
@@ -245,39 +309,21 @@ class MixtureLaw:
         return tokens
 
     def _draws(self, state: State, owed: bytes) -> Draws:
-        allowed = self.vocabulary.agreeing(owed) if owed else None
-        return draws_from_row(self._log_law(state), self._sampling, allowed)
-
-    @staticmethod
-    def _log_law(state: State) -> NDArray[np.float64]:
-        return np.log(state.law())
+        if not owed:
+            return draws_from_row(np.log(state.law()), self._sampling)
+        ids, p, _ = given_bytes(state, owed, self.vocabulary)
+        row = np.full(len(self.vocabulary), -np.inf)
+        row[ids] = np.log(p)
+        return draws_from_row(row, self._sampling, ids)
 
 
 def load_embedded(folder: Path = EMBEDDED) -> MixtureLaw:
     """The law that ships with treegraft."""
     return MixtureLaw(
         LineTokenizer.load(folder / "tokenizer.json"),
-        NgramTable.load(folder / "ngram.npz"),
+        Tables.load(folder),
         Weights.load(folder / "weights.json"),
     )
-
-
-def heal(tokens: Tokens, prefix: bytes, vocabulary: Vocabulary) -> tuple[Tokens, bytes]:
-    """The tokens without those of the last word (or other piece), and the bytes that these stood for.
-
-    Nothing is healed where the prefix does not end in the tokens' bytes (text that is not UTF-8).
-    """
-    owed, n_kept = b"", len(tokens)
-    while n_kept and len(tokens) - n_kept < HEALED_TOKENS:
-        data = vocabulary[int(tokens[n_kept - 1])]
-        if owed and not (_is_letter(owed[0]) and data and _is_letter(data[-1])):
-            break
-        owed, n_kept = data + owed, n_kept - 1
-    return (tokens[:n_kept], owed) if prefix.endswith(owed) else (tokens, b"")
-
-
-def _is_letter(byte: int) -> bool:
-    return byte == 0x5F or byte >= 0x80 or chr(byte).isalpha()
 
 
 def _line_of(tokens: Tokens, line_break: int) -> tuple[int, ...]:
