@@ -15,7 +15,7 @@ suffix, and places in the suffix are counted from the suffix's start in both tex
 2. Base parses clean, combined does not: an error is added.
 3. Base is broken. If the first error of combined lies beyond the joint (behind the first byte of the suffix's first
    token; at the very end, if the suffix is blank) and not before the first error of base, no error is added: what was
-   typed reads on into the suffix at least as far as before.
+   typed reads on into the suffix at least as far as before (blanks at the end of the suffix aside).
 4. Otherwise, if base's first error lies at or behind the cursor (blanks before the cursor do not count), an error is added.
 5. Otherwise base was broken before the cursor, and the two trees are compared. An error is added if an ERROR or MISSING
    node begins inside the completion, or at one of its joints where base had none, or if there are more of them than
@@ -145,9 +145,10 @@ def _by_first_errors(
     if before is None:
         return True
     reached_before, reached_after = before - len(prefix), after - len(prefix) - len(completion)
-    lead = len(suffix) - len(suffix.lstrip())
+    lead, end = len(suffix) - len(suffix.lstrip()), len(suffix.rstrip())
     beyond_joint = reached_after > lead or (lead == len(suffix) and reached_after == lead)
-    if beyond_joint and reached_after >= reached_before:
+    # Blanks at the very end hold no token: whether an error lies before or behind them says nothing.
+    if beyond_joint and min(reached_after, end) >= min(reached_before, end):
         return False
     # A zero-width token, such as Python's end of a line, starts before the blanks it was found behind.
     return True if before >= len(prefix.rstrip()) else None

@@ -1,7 +1,7 @@
 """The promise, measured: `python tests/bench/promise.py`.
 
 Cuts holes into real files of held-out packages (nobody here wrote them) at random places, mid-token too, completes them
-with and without the constraint, and asks the judge (a real tree-sitter parse) and, for Python, `ast.parse` whether the
+with and without the constraint, and asks a real tree-sitter parse from nothing and, for Python, `ast.parse` whether the
 completion added an error. Two kinds of hole: a random middle is taken out, or the cursor stands at the end of a
 half-typed line with the rest of the file below. Prints a markdown table; exits 1 when a constrained completion adds an
 error or fewer than 85 % of the requests return something.
@@ -22,7 +22,9 @@ from treegraft_daemon.engine.completion import suggest
 from treegraft_daemon.engine.model.law import Context, Law
 from treegraft_daemon.engine.model.loading import load
 from treegraft_daemon.training import corpus, sources
-from treegraft_grammars import Judge, grammar_for
+from treegraft_daemon.telemetry import Counters
+from treegraft_grammars import grammar_for
+from treegraft_grammars.judge import adds_error_slow
 from treegraft_protocol.messages import Complete
 
 LONGEST_FILE = 40_000
@@ -33,8 +35,10 @@ LONGEST_MIDDLE = 200
 class Tally:
     """Counts over the holes of one language, with or without the constraint."""
 
+    n_files: int = 0
     n_holes: int = 0
     n_returned: int = 0
+    n_withheld: int = 0  # texts that the constraint let pass and the judge in the daemon did not
     n_sound: int = 0
     n_python: int = 0
     n_compiled: int = 0
@@ -46,8 +50,8 @@ class Tally:
         sound = 100 * self.n_sound / max(self.n_returned, 1)
         compiled = f"{100 * self.n_compiled / self.n_python:.1f} %" if self.n_python else ""
         return (
-            f"| {language} | {'on' if constraint else 'off'} | {self.n_holes} | "
-            f"{100 * self.n_returned / max(self.n_holes, 1):.1f} % | {sound:.1f} % | {compiled} | "
+            f"| {language} | {'on' if constraint else 'off'} | {self.n_files} | {self.n_holes} | "
+            f"{100 * self.n_returned / max(self.n_holes, 1):.1f} % | {self.n_withheld} | {sound:.1f} % | {compiled} | "
             f"{self.n_checks / max(self.n_tokens, 1):.2f} | {self.ms / max(self.n_holes, 1):.0f} |"
         )
 
@@ -58,7 +62,7 @@ class Tally:
 
 def holes(files: list[corpus.SourceFile], n: int, rng: random.Random) -> Iterator[Context]:
     """`n` holes, as many different files as there are."""
-    usable = [file for file in files if 400 < len(file.text) < LONGEST_FILE and file.text.isascii()]
+    usable = [file for file in files if 400 < len(file.text) < LONGEST_FILE]
     usable = [file for file in usable if grammar_for(file.language).check(file.text).first_error is None]
     rng.shuffle(usable)
     for number in range(n):
@@ -66,12 +70,19 @@ def holes(files: list[corpus.SourceFile], n: int, rng: random.Random) -> Iterato
         text = file.text
         start = rng.randrange(len(text) // 10, len(text) - 1)
         end = text.find(b"\n", start) if number % 2 else start + rng.randrange(1, LONGEST_MIDDLE)
-        end = len(text) if end < 0 else min(end, len(text))
+        start, end = at_character(text, start), at_character(text, len(text) if end < 0 else min(end, len(text)))
         yield Context(f"{number}", file.path, file.language, text[:start], text[end:])
 
 
+def at_character(text: bytes, place: int) -> int:
+    """The start of the character at `place`."""
+    while 0 < place < len(text) and text[place] & 0xC0 == 0x80:
+        place -= 1
+    return place
+
+
 def measure(law: Law, drawn: list[Context], *, constraint: bool) -> Tally:
-    tally = Tally()
+    tally, counters = Tally(), Counters()
     for number, context in enumerate(drawn):
         request = Complete(
             id=number,
@@ -81,7 +92,7 @@ def measure(law: Law, drawn: list[Context], *, constraint: bool) -> Tally:
             language=context.language,
             constraint=constraint,
         )
-        answer = suggest(request, context, law)
+        answer = suggest(request, context, law, counters=counters)
         tally.n_holes += 1
         tally.ms += answer.timings.total_ms
         if not answer.items or not answer.items[0].text.strip():
@@ -90,13 +101,18 @@ def measure(law: Law, drawn: list[Context], *, constraint: bool) -> Tally:
         tally.n_returned += 1
         tally.n_tokens += best.n_tokens
         tally.n_checks += best.n_checks
-        added = Judge(context.language).adds_error(context.prefix, best.text, context.suffix)
+        added = adds_error_slow(context.language, context.prefix, best.text, context.suffix)
         tally.n_sound += not added
         if added and constraint:
             print(f"ADDED AN ERROR: {context.path} at {len(context.prefix)}: {best.text!r}", file=sys.stderr)
         if context.language == "python" and compiles(context.prefix + context.suffix):
             tally.n_python += 1
-            tally.n_compiled += compiles(context.prefix + best.text + context.suffix)
+            ok = compiles(context.prefix + best.text + context.suffix)
+            tally.n_compiled += ok
+            if constraint and not ok:
+                print(f"NOT COMPILED: {context.path} at {len(context.prefix)}: {best.text!r}", file=sys.stderr)
+    tally.n_files = len({context.path for context in drawn})
+    tally.n_withheld = counters.snapshot().get("withheld_by_parse", 0)
     return tally
 
 
@@ -122,8 +138,10 @@ def main() -> int:
     files = corpus.read(sources.fetch_all(rows, options.cache), options.cache)["test"]
     law = load(options.model)
     languages = options.language or sorted({file.language for file in files})
-    print("| language | constraint | holes | returned | adds no error | ast.parse | checks per token | ms |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(
+        "| language | constraint | files | holes | returned | withheld | adds no error | ast.parse | checks per token | ms |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
     totals = {True: Tally(), False: Tally()}
     for language in languages:
         drawn = list(
