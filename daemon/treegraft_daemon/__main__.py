@@ -36,12 +36,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from treegraft_daemon import commands  # after parsing: `--help` and `--version` need none of it
 
     try:
-        return commands.COMMANDS[options.command](options, _settings(options))
+        code = commands.COMMANDS[options.command](options, _settings(options))
+        sys.stdout.flush()
+        return code
     except TreegraftError as error:
         print(f"treegraft: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        # The reader of our output left (`treegraft check ... | head`); keep the interpreter's exit silent, too.
+    except OSError as error:
+        # Files and sockets have errors of their own by now: what is left is our output. A reader that left
+        # (`treegraft check ... | head`) is no news, a full disk is.
+        if not isinstance(error, BrokenPipeError):
+            print(f"treegraft: cannot write the output: {(error.strerror or str(error)).lower()}", file=sys.stderr)
+        # The interpreter flushes once more at its exit, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -94,6 +95,36 @@ def test_what_cannot_be_completed_is_one_line(
     assert sentence in answer.stderr
     assert answer.stderr.count("\n") == 1
     assert path.read_bytes() == data
+
+
+def test_a_full_disk_is_one_line(environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text("x = (\n")
+    for words in (["complete", f"{path}:1:6"], ["check", str(path)], ["check", "--json", str(path)]):
+        with open("/dev/full", "w") as full:
+            command = [sys.executable, "-m", "treegraft_daemon", *words]
+            answer = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        assert answer.returncode == 1
+        assert answer.stderr == "treegraft: cannot write the output: no space left on device\n"
+
+
+def test_a_runtime_folder_that_cannot_be_made_is_one_line(environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text(SOURCE)
+    for words in (["complete", f"{path}:6:23"], ["engine"]):
+        answer = run({**environment, "TREEGRAFT_RUNTIME_DIR": str(path / "run")}, *words)
+        assert answer.returncode == 1
+        assert "not a directory" in answer.stderr and answer.stderr.count("\n") == 1
+
+
+def test_a_busy_port_is_one_line(environment: dict[str, str], tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        answer = run(environment, "engine", "--tcp", address, "--token-file", str(token), "--model", str(tmp_path))
+    assert answer.returncode == 1
+    assert "address already in use" in answer.stderr, answer.stderr
+    assert answer.stderr.splitlines()[-1].startswith("treegraft: ")
 
 
 def test_a_missing_model_is_one_line(environment: dict[str, str], tmp_path: Path) -> None:
