@@ -21,8 +21,8 @@ from pathlib import Path
 from treegraft_daemon.engine.completion import suggest
 from treegraft_daemon.engine.model.law import Context, Law
 from treegraft_daemon.engine.model.loading import load
-from treegraft_daemon.training import corpus, sources
 from treegraft_daemon.telemetry import Counters
+from treegraft_daemon.training import corpus, sources
 from treegraft_grammars import grammar_for
 from treegraft_grammars.judge import adds_error_slow
 from treegraft_protocol.messages import Complete
