@@ -103,7 +103,9 @@ def test_a_full_disk_is_one_line(environment: dict[str, str], tmp_path: Path) ->
     for words in (["complete", f"{path}:1:6"], ["check", str(path)], ["check", "--json", str(path)]):
         with open("/dev/full", "w") as full:
             command = [sys.executable, "-m", "treegraft_daemon", *words]
-            answer = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+            answer = subprocess.run(
+                command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+            )
         assert answer.returncode == 1
         assert answer.stderr == "treegraft: cannot write the output: no space left on device\n"
 
