@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* memrchr */
 #include "frontier.h"
 
 #include <stdlib.h>
@@ -77,6 +78,7 @@ Frontier *frontier_make(Arena *arena, const VersionSet *pending, const Text *tex
     self->column = text_column(text, start);
     self->n_readings = pending->n;
     self->n_tail = n_tail;
+    self->in_token = false;
     self->readings = (Reading *)(self + 1);
     self->tail = (uint8_t *)(self->readings + pending->n);
     if (n_tail) memcpy(self->tail, text->bytes + start, n_tail);
@@ -157,13 +159,84 @@ static bool read_on(Simulator *simulator, const Frontier *self, const uint8_t *d
     return simulator->run.pending.n && witness_known(simulator, *text);
 }
 
+/* Lexers have no memory, so each check reads all of a long token again, 100 KB in a millisecond. What is cheap to know
+ * about one is worth knowing. */
+enum { LOOK_BACK = 256 };
+
+static bool is_plain(uint8_t c) {
+    return c == ' ' || c == '_' || c == ',' || c == '.' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* Whether the first word of the tail's last line has ended: words that end a heredoc stand alone in their line. */
+static bool is_inside_line(const Frontier *self) {
+    uint32_t from = self->n_tail > LOOK_BACK ? self->n_tail - LOOK_BACK : 0;
+    const uint8_t *line = memrchr(self->tail + from, '\n', self->n_tail - from);
+    if (!line) return self->n_tail > LOOK_BACK;
+    const uint8_t *end = self->tail + self->n_tail;
+    for (line++; line < end && (*line == ' ' || *line == '\t'); line++) {}
+    while (line < end && *line != ' ' && *line != '.' && *line != ',') line++;
+    return line < end;
+}
+
+/* Whether `data` goes on with the long token that the tail ends in. Letters, digits and blanks after one of them end no
+ * token of this length in any grammar. */
+static bool keeps_in_token(const Frontier *self, const uint8_t *data, uint32_t length) {
+    if (!self->in_token || !is_plain(self->tail[self->n_tail - 1])) return false;
+    for (uint32_t i = 0; i < length; i++)
+        if (!is_plain(data[i])) return false;
+    return is_inside_line(self);
+}
+
+/* Whether a token of the run begins after blanks at `offset` and holds the rest of the text. */
+static bool is_in_token(const Run *run, const Text *text, uint32_t offset) {
+    if (!run->long_end || run->long_end < text->length || run->long_start < offset) return false;
+    for (uint32_t i = offset; i < run->long_start; i++)
+        if (text->bytes[i] > ' ') return false;
+    return true;
+}
+
+/* The same when `data` may end it: reads on once, to the end that helped last. All of the text being in the token, it is
+ * read to the end of the text without the probe, too, so nothing else is undecided. */
+static bool stays_in_token(Simulator *simulator, const Frontier *self, const Text *text) {
+    if (!self->in_token || simulator->probes.n_suffixes == 0) return false;
+    Piece probe = simulator->probes.suffixes[0];
+    memcpy((uint8_t *)text->bytes + text->length, probe.bytes, probe.length);
+    Text longer = *text;
+    longer.length += probe.length;
+    simulator_begin(simulator, self->arena, RUN_WITNESS, longer, text->length + 1);
+    simulator_add_readings(simulator, self);
+    return simulator_go(simulator) && simulator->run.witness &&
+           is_in_token(&simulator->run, text, self->readings[0].offset);
+}
+
+/* The frontier that a successful `read_on` leads to. */
+static Frontier *after_reading(Simulator *simulator, const Frontier *self, const Text *text) {
+    const Run *run = &simulator->run;
+    Frontier *made = frontier_make(self->arena, &run->pending, text, self->base);
+    if (made) made->in_token = run->pending.n == 1 && is_in_token(run, text, run->pending.at[0].offset);
+    return made;
+}
+
+static Frontier *go_on(const Frontier *self, const Text *text) {
+    VersionSet same = {.n = 1};
+    const Reading *it = &self->readings[0];
+    same.at[0] = (Version){.node = it->node, .scan = it->scan, .offset = it->offset, .last = it->last};
+    Frontier *made = frontier_make(self->arena, &same, text, self->base);
+    if (made) made->in_token = true;
+    return made;
+}
+
 Frontier *frontier_step(Simulator *simulator, const Frontier *self, const uint8_t *data, uint32_t length) {
     Text text;
+    if (self->in_token) {
+        if (!join(simulator, self, data, length, &text)) return NULL;
+        if (keeps_in_token(self, data, length) || stays_in_token(simulator, self, &text)) return go_on(self, &text);
+    }
     if (!read_on(simulator, self, data, length, &text)) {
         simulator->counters.n_refused++;
         return NULL;
     }
-    return frontier_make(self->arena, &simulator->run.pending, &text, self->base);
+    return after_reading(simulator, self, &text);
 }
 
 bool frontier_reads(Simulator *simulator, const Frontier *self, const uint8_t *data, uint32_t length) {
@@ -328,7 +401,7 @@ Outcome frontier_parse(Simulator *simulator, const Frontier *from, const uint8_t
     Outcome outcome = {.first_error = -1, .confidence = 1.0};
     Text text;
     if (read_on(simulator, from, data, length, &text)) {
-        outcome.state = frontier_make(from->arena, &simulator->run.pending, &text, from->base);
+        outcome.state = after_reading(simulator, from, &text);
         return outcome;
     }
     if (!join(simulator, from, data, length, &text)) return outcome;

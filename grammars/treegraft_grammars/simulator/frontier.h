@@ -24,6 +24,7 @@ typedef struct {
     uint32_t column;      /* its column in code points */
     uint32_t n_readings;
     uint32_t n_tail;
+    bool in_token;        /* the tail is blanks and one long token that is not at its end: a comment, a string */
     Reading *readings;
     uint8_t *tail;
 } Frontier;

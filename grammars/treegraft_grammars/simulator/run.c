@@ -12,6 +12,7 @@ void run_begin(Run *self, RunMode mode, Text text, uint32_t mark) {
     self->keeps_reached = false;
     self->witness = self->accepted = self->exhausted = false;
     self->died_at = self->died_token = self->n_denied = 0;
+    self->long_start = self->long_end = 0;
     self->n_steps = 0;
     self->between = NULL;
     lexer_set_text(self->lexer, text);
@@ -187,6 +188,7 @@ static void shift(Run *self, Version version, const Token *token, const AbiActio
     }
     if (token->external) version.scan = token->scan;
     version.offset = token->end;
+    if (token->end - token->start >= RUN_LONG_TOKEN) self->long_start = token->start, self->long_end = token->end;
     if (version.guessing && self->mode != RUN_WHOLE && token->end > token->start && token->end >= self->mark) {
         self->witness = true;
         if (self->keeps_reached) versions_add(&self->reached, self->arena, version);

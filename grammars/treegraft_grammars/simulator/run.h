@@ -14,7 +14,7 @@ typedef struct {
     bool guessing; /* beyond what later text can still change */
 } Version;
 
-enum { RUN_MAX_VERSIONS = 96 };
+enum { RUN_MAX_VERSIONS = 96, RUN_LONG_TOKEN = 256 };
 
 typedef struct {
     uint32_t n;
@@ -38,6 +38,7 @@ struct Run {
     VersionSet queue;
     VersionSet pending; /* RUN_READ: what the text leaves undecided */
     bool witness, accepted;
+    uint32_t long_start, long_end; /* the last token of at least RUN_LONG_TOKEN bytes; 0 if there was none */
     bool keeps_reached;
     uint32_t died_at;   /* greatest place where a version died */
     uint32_t died_token; /* where the token begins that it died of */
