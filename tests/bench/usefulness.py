@@ -86,6 +86,8 @@ def main() -> None:
     )
     for language in languages:
         drawn = list(holes(files, language, options.n, options.seed, 1.0))
+        if not drawn:  # no held-out package is written in it
+            continue
         for siblings in (True, False):
             for constraint in (True, False):
                 score = measure(law, drawn, siblings=siblings, constraint=constraint, n_candidates=options.candidates)
