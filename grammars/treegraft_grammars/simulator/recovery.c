@@ -8,6 +8,7 @@
 
 enum { HORIZON = 400, MAX_REPAIRS = 200, MAX_POPS = 24, MAX_SOURCES = 4, COST_SKIP = 10, COST_INSERT = 8, COST_PER_BYTE = 6 };
 enum { MAX_NEAR_REPAIRS = 12, NEAR = 300 };
+enum { BEAM = 16, MARGIN = 150 };
 
 /* About 50 ms: a text that needs more is not worth it. Reading it to its end once is always paid for. */
 enum { MAX_STEPS = 1000000, MAX_STEPS_PER_BYTE = 16 };
@@ -16,8 +17,10 @@ typedef struct {
     Simulator *simulator;
     Arena *arena;
     Text text;
-    Version best;
-    int64_t best_score;
+    /* The best ways to go on, best first. Which one is meant often shows only later: all of them are read on. */
+    Version best[BEAM];
+    int64_t scores[BEAM];
+    uint32_t n_best;
 } Repair;
 
 static Version at_offset(Version version, uint32_t offset) {
@@ -46,10 +49,17 @@ static void consider(Repair *self, Version version, uint32_t origin, uint32_t co
     uint32_t reached = look_ahead(self, version, origin);
     int64_t score = (int64_t)reached - COST_PER_BYTE * (int64_t)cost;
     if (reached <= origin && version.offset <= origin) return;
-    if (score > self->best_score) {
-        self->best_score = score;
-        self->best = version;
+    for (uint32_t i = 0; i < self->n_best; i++) {
+        const Version *it = &self->best[i];
+        if (it->node == version.node && it->scan == version.scan && it->offset == version.offset) return;
     }
+    uint32_t at = self->n_best;
+    while (at > 0 && self->scores[at - 1] < score) at--;
+    if (at == BEAM) return;
+    if (self->n_best < BEAM) self->n_best++;
+    for (uint32_t i = self->n_best - 1; i > at; i--) self->best[i] = self->best[i - 1], self->scores[i] = self->scores[i - 1];
+    self->best[at] = version;
+    self->scores[at] = score;
 }
 
 static Token next_token(Repair *self, Version version) {
@@ -115,13 +125,14 @@ void recover(Simulator *simulator, const Frontier *from, Text text, Outcome *out
     Repair self = {.simulator = simulator, .arena = from->arena, .text = text};
     Run *run = &simulator->run;
     bool is_first = true, is_near = false;
-    Version best = {0};
     uint32_t n_repairs = 0, n_near = 0, last = 0;
     uint64_t last_step = simulator->counters.n_steps + MAX_STEPS + (uint64_t)MAX_STEPS_PER_BYTE * text.length;
     while (n_repairs <= MAX_REPAIRS && n_near <= MAX_NEAR_REPAIRS && simulator->counters.n_steps < last_step) {
         simulator_begin(simulator, from->arena, RUN_READ, text, text.length);
         if (is_first) simulator_add_readings(simulator, from);
-        else run_add(run, best);
+        else
+            for (uint32_t i = 0; i < self.n_best && self.scores[i] + MARGIN >= self.scores[0]; i++)
+                run_add(run, self.best[i]);
         if (!simulator_go(simulator)) break;
         if (run->witness || (run->pending.n && witness_search(simulator, text))) {
             outcome->state = frontier_make(from->arena, &run->pending, &text, from->base);
@@ -141,14 +152,13 @@ void recover(Simulator *simulator, const Frontier *from, Text text, Outcome *out
         is_first = false;
         VersionSet dead = run->dead;
         last = run->died_at;
-        self.best_score = INT64_MIN;
+        self.n_best = 0;
         for (uint32_t i = 0; i < dead.n && i < MAX_SOURCES; i++) {
             skip_token(&self, dead.at[i]);
             pop_entries(&self, dead.at[i]);
             insert_token(&self, dead.at[i]);
         }
-        if (self.best_score == INT64_MIN) break;
-        best = self.best;
+        if (self.n_best == 0) break;
         n_repairs++;
         is_near = last + NEAR > text.length;
         n_near += is_near;
