@@ -92,7 +92,9 @@ def main() -> int:
     parser.add_argument("--n", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    print("| language | half-typed | next 120 bytes viable | of these surrendered | holes | true middle met | closers | wrongly accepted |")
+    print(
+        "| language | half-typed | next 120 bytes viable | of these surrendered | holes | true middle met | closers | wrongly accepted |"
+    )
     print("|---|---|---|---|---|---|---|---|", flush=True)
     is_good = True
     for language in options.languages:
