@@ -259,6 +259,7 @@ Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint
     if (token.found && !token.external && token.symbol == abi->keyword_capture && token.symbol != 0)
         token.keyword = keyword_at(self, tables, state, &token);
     token.touched = self->touched;
+    self->touched_ever |= self->touched;
     /* Whatever may come next in the error state says nothing about this one. */
     if (furthest != UNDEFINED) self->furthest = furthest;
     return token;

@@ -32,6 +32,7 @@ typedef struct {
     uint32_t token_start, token_end;
     uint32_t furthest;     /* end of the last character that was consumed, not skipped */
     bool touched;
+    bool touched_ever;     /* since somebody last set it to false */
     uint32_t n_idle;       /* advances at the end of the text since `lexer_begin` */
     jmp_buf escape;
     bool can_escape;

@@ -18,26 +18,32 @@ typedef struct {
     uint32_t from;      /* where the first undecided token begins */
     uint32_t n_probes;
     uint64_t n_bytes;
+    bool dead[256];     /* first bytes of probes that cannot help, whatever follows them */
 } Search;
 
 static bool reads(Search *self, const VersionSet *versions, Text text, uint32_t mark) {
     Simulator *simulator = self->simulator;
     simulator_begin(simulator, simulator->run.arena, RUN_WITNESS, text, mark);
     for (uint32_t i = 0; i < versions->n; i++) run_add(&simulator->run, versions->at[i]);
-    simulator->lexer.furthest = 0;
+    simulator->lexer.touched_ever = false;
     return simulator_go(simulator) && simulator->run.witness;
 }
 
 /* Whether the text followed by `probe` has a token that reaches beyond the text. */
 static bool holds(Search *self, const uint8_t *probe, uint32_t length) {
     Text text = self->text;
-    if (length > WITNESS_PROBE || (self->n_bytes > MAX_BYTES && self->n_probes > MIN_PROBES)) return false;
+    self->simulator->lexer.furthest = 0;
+    if (self->dead[*probe] || length > WITNESS_PROBE || (self->n_bytes > MAX_BYTES && self->n_probes > MIN_PROBES)) return false;
     self->n_probes++;
     self->n_bytes += text.length - self->from;
     memcpy((uint8_t *)text.bytes + text.length, probe, length);
     uint32_t mark = text.length + 1;
     text.length += length;
-    if (!reads(self, &self->pending, text, mark)) return false;
+    if (!reads(self, &self->pending, text, mark)) {
+        /* All lexers had seen enough with this byte. */
+        if (length == 1 && !self->simulator->lexer.touched_ever) self->dead[*probe] = true;
+        return false;
+    }
     return !self->whole || reads(self, self->whole, text, mark);
 }
 
@@ -202,12 +208,14 @@ static bool by_indentation(Search *self) {
                     if (wide) n /= 8;
                     memset((uint8_t *)self->text.bytes + base, wide ? '\t' : ' ', n);
                     self->text.length = base + n;
+                    memset(self->dead, 0, sizeof self->dead);
                     found = by_literal(self);
                 }
             }
         }
     }
     self->text.length = length;
+    memset(self->dead, 0, sizeof self->dead);
     return found;
 }
 
@@ -251,10 +259,12 @@ static bool search_partial(Search *self, uint32_t n_partial) {
         for (uint32_t k = n_partial + 1; k < length; k++) at[k] = 0x81;
         if (utf8_partial(at, 2) == 0 && length > 2) continue;
         self->text.length -= 1;
+        memset(self->dead, 0, sizeof self->dead);
         /* A token that reaches the end of the character is witness enough, so the mark is one byte before. */
         uint8_t final = at[length - 1];
         found = holds(self, &final, 1);
         self->text.length += 1;
+        memset(self->dead, 0, sizeof self->dead);
         if (!found && i % 16 == 0) found = by_suffix(self);
     }
     return found;
@@ -262,6 +272,7 @@ static bool search_partial(Search *self, uint32_t n_partial) {
 
 static void search_from(Search *self, const VersionSet *versions) {
     self->pending = *versions;
+    memset(self->dead, 0, sizeof self->dead);
     self->from = self->text.length;
     for (uint32_t i = 0; i < versions->n; i++)
         if (versions->at[i].offset < self->from) self->from = versions->at[i].offset;
