@@ -37,11 +37,14 @@ def compare(language: str, n_files: int, n_rounds: int) -> None:
         text = rng.choice(files)
         place = rng.randrange(len(text))
         piece = rng.choice(everything)
-        known = seasoned.parse(text[:place]).state.step(piece)
+        parsed = seasoned.parse(text[:place])
+        if parsed.first_error is not None:
+            continue  # repairs are chosen among many, also by where reading was taken up again
+        known = parsed.state.step(piece)
         fresh = new_grammar(language).parse(text[:place]).state.step(piece)
         assert (known is None) == (fresh is None), (text[max(place - 80, 0) : place], piece)
         n_refused += known is None
-    assert n_refused > n_rounds // 50  # Bash refuses little
+    assert n_refused > n_rounds // 50
 
 
 @pytest.mark.parametrize("language", ["python", "typescript", "bash", "go", "json"])
