@@ -90,7 +90,7 @@ def new_tokenizer() -> Tokenizer:
 
 def _bytes_of(token: str) -> bytes:
     """The bytes that a byte-level token's printable form stands for; b"" for a special token."""
-    return b"" if token == SPECIAL else bytes(_BYTE_OF[letter] for letter in token)
+    return b"" if token == SPECIAL else bytes(BYTE_OF[letter] for letter in token)
 
 
 def _byte_letters() -> dict[str, int]:
@@ -100,4 +100,4 @@ def _byte_letters() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
 
 
-_BYTE_OF = _byte_letters()
+BYTE_OF = _byte_letters()

@@ -1,0 +1,103 @@
+"""Any causal model of transformers behind the interface of `network.py`.
+
+The model's own attention runs unchanged, so that windows, caps, sinks and biases of every architecture are as its
+authors wrote them; only the memory behind it is our arena. That copies the prefix for each row in each step, which a
+replaced attention would not, and in return needs no knowledge of the architecture. Code from a checkpoint is never run.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+from transformers.utils import logging as transformers_logging
+
+from treegraft_daemon.engine.model.kv_arena import Span
+from treegraft_daemon.errors import ModelBroken
+
+
+class _SpanLayer(DynamicLayer):
+    """One layer's memory as transformers sees it. What is not overridden is never reached in a forward pass."""
+
+    def __init__(self, span: Span, layer: int) -> None:
+        super().__init__()
+        self._span, self._layer = span, layer
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        self._span.store(self._layer, key_states, value_states)
+        return self._span.whole(self._layer)
+
+    def get_seq_length(self, *args: Any) -> int:
+        return self._span.start
+
+
+class HubNetwork:
+    """A model that transformers loaded."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model.eval()
+        config = model.config.get_text_config()
+        self.device = model.device
+        self.vocab_size = int(model.get_output_embeddings().weight.shape[0])
+        self.context = int(getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 0) or 2048)
+        self._n_layers = int(config.num_hidden_layers)
+        self._takes = inspect.signature(model.forward).parameters.keys()
+
+    @torch.inference_mode()
+    def next_logits(self, ids: Tensor, span: Span) -> Tensor:
+        """See `Network`."""
+        cache = DynamicCache()
+        cache.layers = [_SpanLayer(span, layer) for layer in range(self._n_layers)]
+        options: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
+        if "position_ids" in self._takes:
+            positions = torch.arange(span.start, span.start + ids.shape[1], device=ids.device)
+            options["position_ids"] = positions[None].expand(len(ids), -1)
+        if "logits_to_keep" in self._takes:
+            options["logits_to_keep"] = 1
+        return self._model(ids, **options).logits[:, -1]
+
+    @torch.inference_mode()
+    def all_logits(self, ids: Tensor) -> Tensor:
+        """See `Network`."""
+        return self._model(ids[None], use_cache=False).logits[0]
+
+
+def load_hub(folder: Path, config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> HubNetwork:
+    """The model in `folder`. Raises ModelBroken for an unknown architecture or weights that do not fit it."""
+    kind = config.get("model_type")
+    if "auto_map" in config and kind not in CONFIG_MAPPING:
+        raise ModelBroken(f"{folder} brings code of its own, which is never run; its model type is {kind!r}")
+    if kind not in CONFIG_MAPPING or CONFIG_MAPPING[kind] not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise ModelBroken(f"model type {kind!r} of {folder} is no causal language model that this transformers knows")
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    transformers_logging.disable_progress_bar()  # the engine's log is no terminal
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False),
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    # What transformers raises for a checkpoint that does not fit differs from one architecture to the next.
+    except Exception as error:
+        raise ModelBroken(f"transformers cannot load {folder}: {_first_line(error)}") from error
+    if report["missing_keys"]:
+        raise ModelBroken(f"the weights in {folder} lack {min(report['missing_keys'])}")
+    return HubNetwork(model.to(device))
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

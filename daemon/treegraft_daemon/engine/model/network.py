@@ -1,0 +1,132 @@
+"""What a transformer must be able to do for the law: read tokens into a span and say what comes next.
+
+Two kinds: the plain decoder of `decoder.py`, and any causal model of transformers (`hub_network.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from treegraft_daemon.engine.model.decoder import Decoder, Shape
+from treegraft_daemon.engine.model.hub_tokenizer import read_json
+from treegraft_daemon.engine.model.kv_arena import Arena, Span
+from treegraft_daemon.errors import ModelBroken
+
+
+class Network(Protocol):
+    """A causal transformer on a device."""
+
+    device: torch.device
+    vocab_size: int
+    context: int  # positions that it was made for
+
+    def next_logits(self, ids: Tensor, span: Span) -> Tensor:
+        """Read ids [rows, n_tokens] into the span; logits [rows, vocab_size] after the last token."""
+        ...
+
+    def all_logits(self, ids: Tensor) -> Tensor:
+        """Logits [n_tokens, vocab_size] after every token of ids [n_tokens], without any memory."""
+        ...
+
+
+class PlainNetwork:
+    """The decoder of the Llama and Qwen2 family."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder.eval()
+        self.device = decoder.lm_head.weight.device
+        self.vocab_size = decoder.shape.vocab_size
+        self.context = decoder.shape.context
+
+    @torch.inference_mode()
+    def next_logits(self, ids: Tensor, span: Span) -> Tensor:
+        """See `Network`."""
+        return self._decoder(ids, span)
+
+    @torch.inference_mode()
+    def all_logits(self, ids: Tensor) -> Tensor:
+        """See `Network`."""
+        return self._decoder(ids[None])[0]
+
+
+def load_plain(folder: Path, shape: Shape, device: torch.device, dtype: torch.dtype) -> PlainNetwork:
+    """The decoder with the weights in `folder`. Raises ModelBroken when they are missing, cut off or of another shape."""
+    with torch.device("meta"):
+        decoder = Decoder(shape)
+    weights = read_weights(folder, device, dtype)
+    if shape.tied:
+        weights["lm_head.weight"] = weights.get("model.embed_tokens.weight", torch.empty(0))
+    wanted = decoder.state_dict()
+    for name, parameter in wanted.items():
+        if name not in weights:
+            raise ModelBroken(f"the weights in {folder} lack {name}")
+        if weights[name].shape != parameter.shape:
+            raise ModelBroken(
+                f"{name} in {folder} is {list(weights[name].shape)}, but config.json says {list(parameter.shape)}"
+            )
+    decoder.load_state_dict({name: weights[name] for name in wanted}, assign=True)
+    return PlainNetwork(decoder)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model. Raises ModelBroken when there are none or some are missing."""
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        names: Mapping[str, Any] = read_json(index).get("weight_map", {})
+        files = [folder / name for name in sorted(set(names.values()))]
+    else:
+        files = [folder / "model.safetensors"]
+    missing = [file.name for file in files if not file.exists()]
+    if not files or missing:
+        if not index.exists() and any(folder.glob("pytorch_model*.bin")):
+            raise ModelBroken(f"the weights in {folder} are pickled, and loading them could run code: use safetensors")
+        raise ModelBroken(f"{folder} lacks {missing[0] if missing else 'any weights'}")
+    return files
+
+
+def read_weights(folder: Path, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
+    """All tensors by name. Raises ModelBroken."""
+    weights: dict[str, Tensor] = {}
+    for file in weight_files(folder):
+        try:
+            found = load_file(file, device=str(device))
+        except (SafetensorError, OSError) as error:
+            raise ModelBroken(f"cannot read {file}, it may be cut off: {str(error).splitlines()[0].lower()}") from error
+        weights |= {name: tensor.to(dtype) for name, tensor in found.items()}
+    return weights
+
+
+@torch.inference_mode()
+def disagreement(network: Network, ids: list[int]) -> float:
+    """How far laws by way of an arena are from laws without memory: the largest distance in total variation.
+
+    Reads in two pieces, takes back, forks, steps and chooses; a model that keeps a state of another kind than keys and
+    values fails here, before anybody asks it.
+    """
+    third = len(ids) // 3
+    whole = network.all_logits(torch.tensor(ids, device=network.device)).float().softmax(-1)
+    arena = Arena()
+    found: list[tuple[int, Tensor]] = []
+
+    def read(part: list[int]) -> None:
+        logits = network.next_logits(torch.tensor([part], device=network.device), arena.read(part))
+        found.append((len(arena.ids) - 1, logits[0]))
+
+    read(ids[:third])
+    read([ids[-1], *ids[third:]])
+    found.pop()  # ... by mistake
+    arena.keep(third)
+    read(ids[third : 2 * third])
+    arena.fork(2)
+    for place in range(2 * third, len(ids)):
+        step = torch.tensor([[ids[place]], [ids[0]]], device=network.device)
+        found.append((place, network.next_logits(step, arena.append())[0]))
+        arena.select([0, 0])
+    return max(float((whole[place] - logits.float().softmax(-1)).abs().sum() / 2) for place, logits in found)

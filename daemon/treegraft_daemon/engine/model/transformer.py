@@ -1,0 +1,186 @@
+"""The law of a transformer: a network, a tokenizer and a format, with an arena for each document.
+
+Draws are made where the rows are (`device_draws`). Healing is exact as far as it looks: a token that covers a part of
+the owed bytes counts by the mass of the ways to go on to the rest, which are tried in one batch beside the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from treegraft_daemon.engine.model.device_draws import draws_from_rows, tempered
+from treegraft_daemon.engine.model.healing import MOST_FOLLOWED, NEGLIGIBLE, NOT_FOLLOWED
+from treegraft_daemon.engine.model.hub_tokenizer import HubTokenizer
+from treegraft_daemon.engine.model.kv_arena import Arena, Arenas, n_common
+from treegraft_daemon.engine.model.law import Cancelled, Context, Draws, Sampling
+from treegraft_daemon.engine.model.network import Network
+from treegraft_daemon.engine.model.prompt import Format, Room, build
+
+# Asked between two of these whether the request still lives: 256 tokens of a 7B model are some milliseconds on a GPU.
+CHUNK = 256
+# Positions that a prompt leaves for what will be written.
+RESERVED = 256
+# A longer prompt says little more. On a CPU, reading it takes longer than anybody waits.
+MOST_TOKENS = {"cpu": 1536, "mps": 4096, "cuda": 8192}
+
+
+class TransformerLaw:
+    """See `law.Law`. Rows are those of the arena that was read last."""
+
+    def __init__(
+        self, name: str, network: Network, tokenizer: HubTokenizer, form: Format, end_tokens: frozenset[int]
+    ) -> None:
+        self.name = name
+        self.vocabulary = tokenizer.vocabulary
+        self.end_tokens = end_tokens
+        self.n_read = 0  # tokens that the last prefill had to read, not found in the arena
+        self._network = network
+        self._tokenizer = tokenizer
+        self._form = form
+        self._room = room_for(network)
+        self._arenas = Arenas()
+        self._arena = Arena()
+        self._first = _Row(torch.empty(0))
+        self._temperature = 0.0
+        self._generator = torch.Generator(network.device)
+
+    def prefill(self, context: Context, sampling: Sampling, cancelled: Callable[[], bool]) -> tuple[Draws, bytes]:
+        """See `law.Law`. What the arena holds of the same beginning is not read again."""
+        prompt = build(context, self._form, self._tokenizer, self._room)
+        arena = self._arena = self._arenas.of(context.document)
+        # The last token is always read: its logits are what is asked for.
+        arena.keep(min(n_common(arena.ids, prompt.ids), len(prompt.ids) - 1))
+        self.n_read = len(prompt.ids) - len(arena.ids)
+        while len(arena.ids) < len(prompt.ids):
+            if cancelled():
+                raise Cancelled
+            n_before = len(arena.ids)
+            chunk = prompt.ids[n_before : n_before + CHUNK]
+            try:
+                logits = self._network.next_logits(self._tensor([chunk]), arena.read(chunk))
+            except BaseException:
+                arena.keep(n_before)  # what was not read must not be taken for read by the next request
+                raise
+        self._temperature = sampling.temperature
+        self._generator.manual_seed(int(sampling.rng.integers(2**62)))
+        arena.fork(1)
+        self._first = self._healed(tempered(logits, self._temperature)[0], 0, prompt.owed)
+        return self._draws(self._first), prompt.owed
+
+    def fork(self, n: int) -> list[Draws]:
+        """See `law.Law`."""
+        self._arena.fork(n)
+        return [self._draws(self._first) for _ in range(n)]
+
+    def step(self, tokens: Sequence[int], owed: Sequence[bytes]) -> list[Draws]:
+        """See `law.Law`. Where the model's context is full, an end is all that can follow."""
+        full = self._arena.position >= self._network.context
+        span = self._arena.append()
+        if full:
+            return [_the_end(min(self.end_tokens, default=0)) for _ in tokens]
+        laws = tempered(self._network.next_logits(self._tensor([[token] for token in tokens]), span), self._temperature)
+        if not any(owed):
+            return draws_from_rows(laws, self._temperature, self._generator)
+        return [self._draws(self._healed(laws[row], row, rest)) for row, rest in enumerate(owed)]
+
+    def select(self, rows: Sequence[int]) -> None:
+        """See `law.Law`."""
+        self._arena.select(rows)
+
+    def rewind(self, n_tokens: int) -> None:
+        """See `law.Law`."""
+        self._arena.rewind(n_tokens)
+
+    def _draws(self, row: _Row) -> Draws:
+        return draws_from_rows(row.logprobs[None], self._temperature, self._generator, row.ids)[0]
+
+    def _tensor(self, ids: Sequence[Sequence[int]]) -> Tensor:
+        return torch.tensor(ids, device=self._network.device)
+
+    def _healed(self, law: Tensor, row: int, owed: bytes) -> _Row:
+        """The law [vocabulary] of a row given that its text goes on with `owed`."""
+        if not owed:
+            return _Row(law)
+        root = _Way((), owed, 1.0)
+        ids = self._look(root, law)
+        level, n_left = [root], MOST_FOLLOWED
+        while level := _worth_following(level, NEGLIGIBLE * root.longer)[:n_left]:
+            n_left -= len(level)
+            paths = self._tensor([way.path for way in level])
+            span = self._arena.try_out(row, len(level), paths.shape[1])
+            for way, after in zip(level, self._network.next_logits(paths, span), strict=True):
+                self._look(way, tempered(after, self._temperature))
+                way.known = True
+        logprobs = law[ids]
+        if root.shorter:
+            # The shorter tokens are the last of `ids`; each counts by what can follow it.
+            follows = [max(root.ways[token].mass(), NOT_FOLLOWED) for token in root.shorter]
+            logprobs[-len(follows) :] += torch.tensor(follows, device=law.device).log()
+        return _Row(logprobs - logprobs.logsumexp(-1), ids)
+
+    def _look(self, way: _Way, law: Tensor) -> Tensor:
+        """Fill in what the law says about going on with `way.rest`; the tokens that agree, shorter ones last."""
+        agreeing = self.vocabulary.agreeing(way.rest)
+        n_shorter = 0
+        while n_shorter < len(agreeing) and len(self.vocabulary[agreeing[-1 - n_shorter]]) < len(way.rest):
+            n_shorter += 1
+        ids = torch.from_numpy(agreeing.astype(np.int64)).to(law.device)
+        p = law[ids].exp()
+        n_longer = len(ids) - n_shorter
+        way.longer, *shorter = torch.cat([p[:n_longer].sum()[None], p[n_longer:]]).tolist()
+        way.shorter = dict(zip(agreeing[n_longer:].tolist(), shorter, strict=True))
+        way.ways = {
+            token: _Way((*way.path, token), way.rest[len(self.vocabulary[token]) :], way.reached * p)
+            for token, p in way.shorter.items()
+        }
+        return ids
+
+
+@dataclass(slots=True, eq=False)
+class _Row:
+    """Log-probabilities on the device: of `ids`, or of all tokens."""
+
+    logprobs: Tensor
+    ids: Tensor | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Way:
+    """A way to write a part of the owed bytes: its tokens, the bytes still owed, the probability of coming here.
+
+    longer: mass of the tokens that cover the rest. shorter: probability of those that cover a part; each a way on.
+    """
+
+    path: tuple[int, ...]
+    rest: bytes
+    reached: float
+    known: bool = False
+    longer: float = 0.0
+    shorter: dict[int, float] = field(default_factory=dict)
+    ways: dict[int, _Way] = field(default_factory=dict)
+
+    def mass(self) -> float:
+        """The probability that the rest follows."""
+        if not self.known:
+            return NOT_FOLLOWED
+        return self.longer + sum(p * self.ways[token].mass() for token, p in self.shorter.items())
+
+
+def _worth_following(level: list[_Way], floor: float) -> list[_Way]:
+    ways = [way for one in level for way in one.ways.values() if way.reached >= floor]
+    return sorted(ways, key=lambda way: -way.reached)
+
+
+def _the_end(token: int) -> Draws:
+    return Draws(np.array([token], dtype=np.int32), np.zeros(1), 0.0, None)
+
+
+def room_for(network: Network) -> Room:
+    """What a prompt may hold: the model's context without what is reserved, within what its device reads in time."""
+    reserved = min(RESERVED, network.context // 4)
+    return Room.of(min(network.context - reserved, MOST_TOKENS.get(network.device.type, MOST_TOKENS["cpu"])))
