@@ -111,7 +111,12 @@ def build_parser() -> argparse.ArgumentParser:
         _engine_options(command)
     doctor = _command(commands, "doctor", "what works here, what does not, and what to do next")
     _engine_options(doctor)
-    _command(commands, "models", "models that can be used without a download")
+    models = _command(commands, "models", "models that can be used without a download; pull one")
+    models.add_argument(
+        "action", nargs="?", choices=["list", "pull"], default="list", help="what to do (default: list)"
+    )
+    models.add_argument("name", nargs="?", metavar="NAME", help="for pull: a name on the hub, as in ORGANISATION/MODEL")
+    models.add_argument("--json", action="store_true", help="as JSON")
     return parser
 
 

@@ -336,6 +336,13 @@ def doctor(options: argparse.Namespace, settings: Settings) -> int:
     problems += [f"grammar of {line}" for line in broken]
     tables = Path(__file__).parent / "engine" / "model" / "embedded"
     print(f"model       {settings.model}" + ("" if settings.model != "embedded" else f" ({_megabytes(tables)})"))
+    if settings.model != "embedded":
+        from treegraft_daemon.engine.model import hub
+
+        try:
+            hub.locate(settings.model)
+        except TreegraftError as error:
+            problems.append(str(error))
     if settings.model != "embedded" and find_spec("torch") is None:
         problems.append('the extra "models" is not installed: pip install "treegraft[models]"')
     torch_version = _version("torch")
@@ -362,13 +369,25 @@ def doctor(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def models(options: argparse.Namespace, settings: Settings) -> int:
-    """Models that can be used without a download: the embedded one and the hub's local cache."""
+    """Models that can be used without a download: the embedded one and the hub's local cache. `pull` downloads one."""
+    from treegraft_daemon.engine.model import hub
+
+    if options.action == "pull":
+        if not options.name:
+            raise BadInput("pull wants a name on the hub, as in treegraft models pull ORGANISATION/MODEL")
+        folder = hub.pull(options.name)
+        print(f"{options.name} is in {folder}; use it by --model {options.name}")
+        return 0
+    if options.name:
+        raise BadInput(f"list takes no name; did you mean: treegraft models pull {options.name}")
     tables = Path(__file__).parent / "engine" / "model" / "embedded"
-    print(f"embedded  {_megabytes(tables)}  no extra needed")
-    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
-    for folder in sorted((home / "hub").glob("models--*--*")):
-        name = folder.name.removeprefix("models--").replace("--", "/")
-        print(f"{name}  {_megabytes(folder / 'blobs')}")
+    embedded = sum(path.stat().st_size for path in tables.rglob("*") if path.is_file())
+    found = [("embedded", embedded), *hub.cached()]
+    if options.json:
+        _print_json([{"name": name, "bytes": size} for name, size in found])
+    else:
+        for name, size in found:
+            print(f"{name:<48}{size / 1e6:10.1f} MB")
     return 0
 
 

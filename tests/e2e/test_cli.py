@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -136,6 +138,55 @@ def test_a_missing_model_is_one_line(environment: dict[str, str], tmp_path: Path
     assert answer.returncode == 1
     assert answer.stderr.startswith("treegraft: ")
     assert answer.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["qwen", "starcoder"])
+def test_a_directory_with_a_model_completes_what_parses(
+    environment: dict[str, str], tmp_path: Path, model_folder: Callable[[str], Path], name: str
+) -> None:
+    path, model = tmp_path / "a.py", str(model_folder(name))
+    path.write_text(SOURCE)
+    words = ["complete", f"{path}:6:23", "--model", model, "--json", "-n", "3", "--max-tokens", "20"]
+    for options in ([], ["--temperature", "1", "--seed", "4"]):
+        answer = run(environment, *words, *options)
+        assert answer.returncode == 0, answer.stderr
+        found = json.loads(answer.stdout)
+        assert found["constrained"]
+        for candidate in found["candidates"]:
+            # A random model writes nonsense, but nonsense that is Python.
+            ast.parse(SOURCE.replace("return stream.\n", f"return stream.{candidate['text']}\n"))
+    assert json.loads(run(environment, "status", "--model", model, "--json").stdout)["model"] == model
+    assert run(environment, "stop", "--model", model).returncode == 0
+
+
+def test_a_broken_model_costs_one_line_and_the_engine_stays(
+    environment: dict[str, str], tmp_path: Path, model_folder: Callable[[str], Path]
+) -> None:
+    path = tmp_path / "a.py"
+    path.write_text(SOURCE)
+    model = Path(shutil.copytree(model_folder("qwen"), tmp_path / "model"))
+    (model / "model.safetensors").write_bytes(b"\0" * 100)
+    for _ in range(2):
+        answer = run(environment, "complete", f"{path}:6:23", "--model", str(model))
+        assert answer.returncode == 1
+        assert "cut off" in answer.stderr and answer.stderr.count("\n") == 1
+    report = json.loads(run(environment, "status", "--model", str(model), "--json").stdout)
+    assert report["running"] and report["state"].startswith("failed: ")
+    assert run(environment, "stop", "--model", str(model)).returncode == 0
+
+
+def test_models_are_listed_and_pulled_only_by_name(environment: dict[str, str], tmp_path: Path) -> None:
+    offline = {**environment, "HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    [embedded] = json.loads(run(offline, "models", "--json").stdout)
+    assert embedded["name"] == "embedded" and 1_000_000 < embedded["bytes"] < 30_000_000
+    for words, sentence in (
+        (["pull"], "wants a name"),
+        (["pull", "some/model"], "cannot download"),
+        (["list", "x/y"], "pull x/y"),
+    ):
+        answer = run(offline, "models", *words)
+        assert answer.returncode == 1
+        assert sentence in answer.stderr and answer.stderr.count("\n") == 1
 
 
 def test_check_of_a_broken_and_a_good_file(environment: dict[str, str], tmp_path: Path) -> None:

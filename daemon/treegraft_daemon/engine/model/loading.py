@@ -117,9 +117,11 @@ def _network(folder: Path, config: Mapping[str, Any]) -> Network:
         except NotPlain as reason:
             log.info("%s goes by way of transformers: %s", folder, reason)
             return _by_transformers(folder, config, device, dtype)
-        except KeyError as error:
-            raise ModelBroken(f"{folder / 'config.json'} lacks {error}") from error
         return load_plain(folder, shape, device, dtype)
+    except KeyError as error:
+        raise ModelBroken(f"{folder / 'config.json'} lacks {error}") from error
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise ModelBroken(f"{folder / 'config.json'} has sizes that make no model") from error
     except torch.OutOfMemoryError as error:
         raise ModelBroken(f"{folder} does not fit into the memory of {device}") from error
 

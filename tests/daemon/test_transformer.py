@@ -1,0 +1,178 @@
+"""The law of a transformer against the model itself: what is drawn is what `AutoModelForCausalLM` says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from treegraft_daemon.engine.model.law import Cancelled, Context, Draws, OpenFile, Sampling
+from treegraft_daemon.engine.model.loading import load_folder
+from treegraft_daemon.engine.model.prompt import build
+from treegraft_daemon.engine.model.transformer import TransformerLaw
+
+Folder = Callable[[str], Path]
+TEXT = Path(__file__).read_bytes()
+
+
+@pytest.fixture(params=["qwen", "llama", "starcoder", "gpt2"])
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def law_of(folder: Path) -> TransformerLaw:
+    law = load_folder(folder, folder.name)
+    assert isinstance(law, TransformerLaw)
+    return law
+
+
+def context(prefix: bytes, suffix: bytes = b"", *siblings: OpenFile) -> Context:
+    return Context("file:///a.py", "/a.py", "python", prefix, suffix, siblings)
+
+
+def by_probability() -> Sampling:
+    return Sampling(0.0, np.random.default_rng(0))
+
+
+def never() -> bool:
+    return False
+
+
+def everything(draws: Draws) -> dict[int, float]:
+    """All draws to the last, id to log-probability."""
+    found: dict[int, float] = {}
+    part: Draws | None = draws
+    while part is not None:
+        found |= dict(zip(part.ids.tolist(), part.logprobs.tolist(), strict=True))
+        part = part.more() if part.more else None
+    return found
+
+
+def reference(folder: Path, ids: tuple[int, ...]) -> np.ndarray:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        return model(torch.tensor([ids])).logits[0, -1].float().log_softmax(-1).numpy()
+
+
+def test_draws_are_the_models_own_law(model_folder: Folder, name: str) -> None:
+    folder = model_folder(name)
+    law = law_of(folder)
+    asked = context(TEXT[:600] + b"\n", b"\n" + TEXT[700:800])
+    draws, owed = law.prefill(asked, by_probability(), never)
+    prompt = build(asked, law._form, law._tokenizer, law._room)
+    assert owed == prompt.owed
+    expected = reference(folder, prompt.ids)
+    if owed:
+        # Given the owed bytes: the tokens that cover them keep their proportions.
+        found = everything(draws)
+        longer = [idx for idx in found if law.vocabulary[idx].startswith(owed)]
+        best = max(longer, key=lambda idx: found[idx])
+        for idx in longer:
+            if found[idx] > -12:
+                assert found[idx] - found[best] == pytest.approx(expected[idx] - expected[best], abs=2e-3)
+        assert sum(map(math.exp, found.values())) == pytest.approx(1, abs=1e-3)
+    [after] = law.step([max(everything(draws), key=lambda idx: everything(draws)[idx])], [b""])
+    taken = max(everything(draws), key=lambda idx: everything(draws)[idx])
+    second = reference(folder, (*prompt.ids, taken))
+    for idx, logprob in list(everything(after).items())[:300]:
+        assert logprob == pytest.approx(second[idx], abs=1e-3)
+
+
+def test_rows_are_forked_chosen_and_taken_back(model_folder: Folder, name: str) -> None:
+    folder = model_folder(name)
+    law = law_of(folder)
+    asked = context(TEXT[:300] + b"\n")
+    law.prefill(asked, by_probability(), never)
+    ids = build(asked, law._form, law._tokenizer, law._room).ids
+    law.fork(3)
+    law.step([10, 20, 30], [b""] * 3)
+    law.select([2, 0, 2])
+    law.step([11, 12, 13], [b""] * 3)
+    law.rewind(1)
+    rows = law.step([40, 41, 42], [b""] * 3)
+    for row, written in zip(rows, ((30, 40), (10, 41), (30, 42)), strict=True):
+        expected = reference(folder, (*ids, *written))
+        assert row.logprobs[:20] == pytest.approx(expected[row.ids[:20]], abs=1e-3)
+
+
+def test_a_keystroke_reads_a_few_tokens(model_folder: Folder) -> None:
+    law = law_of(model_folder("starcoder"))
+    n_read = []
+    for end in range(1000, 1100):
+        law.prefill(context(TEXT[:end], TEXT[1100:1200]), by_probability(), never)
+        n_read.append(law.n_read)
+    whole = n_read[0]
+    assert sorted(n_read[1:])[len(n_read) // 2] < whole / 2
+    # The suffix follows the prefix in this order, so it is read again, and little besides.
+    suffix = len(law._tokenizer.read(TEXT[1100:1200]))
+    if law._form.order == "prefix-suffix-middle":
+        assert sorted(n_read[1:])[len(n_read) // 2] <= suffix + 12
+
+
+def test_the_same_document_read_twice_costs_one_token(model_folder: Folder, name: str) -> None:
+    law = law_of(model_folder(name))
+    first, _ = law.prefill(context(TEXT[:500]), by_probability(), never)
+    again, _ = law.prefill(context(TEXT[:500]), by_probability(), never)
+    assert law.n_read == 1
+    assert again.ids[:10].tolist() == first.ids[:10].tolist()
+    assert again.logprobs[:10] == pytest.approx(first.logprobs[:10], abs=1e-4)
+
+
+def test_cancelling_a_prefill_leaves_a_sound_arena(model_folder: Folder) -> None:
+    law = law_of(model_folder("qwen"))
+    asked = context(TEXT[:2400])
+    looks = iter([False, True])
+    with pytest.raises(Cancelled):
+        law.prefill(asked, by_probability(), lambda: next(looks))
+    after, _ = law.prefill(asked, by_probability(), never)
+    fresh, _ = law_of(model_folder("qwen")).prefill(asked, by_probability(), never)
+    assert after.logprobs[:10] == pytest.approx(fresh.logprobs[:10], abs=1e-4)
+
+
+def test_a_half_typed_word_is_owed(model_folder: Folder, name: str) -> None:
+    law = law_of(model_folder(name))
+    draws, owed = law.prefill(context(b"import os\n\nfor name in os.listdir(fold"), by_probability(), never)
+    assert owed and b"fold".endswith(owed[-4:])
+    for idx in everything(draws):
+        data = law.vocabulary[idx]
+        assert data.startswith(owed) or owed.startswith(data)
+    shorter = [idx for idx in everything(draws) if len(law.vocabulary[idx]) < len(owed)]
+    if shorter:
+        data = law.vocabulary[shorter[0]]
+        [after] = law.step([shorter[0]], [owed[len(data) :]])
+        assert all(
+            law.vocabulary[idx].startswith(owed[len(data) :]) or owed[len(data) :].startswith(law.vocabulary[idx])
+            for idx in after.ids.tolist()
+        )
+
+
+def test_sampling_follows_the_law(model_folder: Folder) -> None:
+    law = law_of(model_folder("qwen"))
+    asked = context(TEXT[:200] + b"\n")
+    counts: dict[int, int] = {}
+    rng = np.random.default_rng(5)
+    law.prefill(asked, Sampling(1.0, rng), never)
+    n = 1500
+    for draws in law.fork(n):
+        counts[int(draws.ids[0])] = counts.get(int(draws.ids[0]), 0) + 1
+    exact = everything(law.prefill(asked, by_probability(), never)[0])
+    for idx in sorted(exact, key=lambda idx: -exact[idx])[:5]:
+        p = math.exp(exact[idx])
+        # Five standard deviations.
+        assert abs(counts.get(idx, 0) - n * p) < 5 * math.sqrt(n * p * (1 - p)) + 1
+
+
+def test_writing_past_the_models_context_ends(model_folder: Folder) -> None:
+    law = law_of(model_folder("gpt2"))  # 256 positions
+    law.prefill(context(TEXT[:3000]), by_probability(), never)
+    for _ in range(law._network.context):
+        [draws] = law.step([5], [b""])
+        if len(draws.ids) == 1 and int(draws.ids[0]) in law.end_tokens:
+            return
+    raise AssertionError("it went on for ever")
