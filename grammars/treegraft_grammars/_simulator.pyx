@@ -47,6 +47,8 @@ cdef extern from "frontier.h" nogil:
         LayoutRule layout
         ForbiddenShift *forbidden
         uint32_t n_forbidden
+    ctypedef struct Probes:
+        pass
     ctypedef struct Counters:
         uint64_t n_steps, n_refused, n_hangs, n_exhausted, n_searches
     ctypedef struct Arena:
@@ -60,6 +62,7 @@ cdef extern from "frontier.h" nogil:
         uint8_t *tail
     ctypedef struct Simulator_c "Simulator":
         Tables tables
+        Probes probes
         Counters counters
         pthread_mutex_t lock
     ctypedef struct Outcome:
@@ -70,6 +73,7 @@ cdef extern from "frontier.h" nogil:
     Simulator_c *simulator_new(const AbiLanguage *)
     void simulator_free(Simulator_c *)
     bint simulator_prepare(Simulator_c *)
+    bint probes_add_suffix(Probes *, const uint8_t *, uint32_t)
     Frontier *frontier_start(Simulator_c *)
     void frontier_release(Frontier *)
     bint frontier_equal(const Simulator_c *, const Frontier *, const Frontier *)
@@ -137,6 +141,11 @@ cdef class Simulator:
     def prepare(self) -> None:
         """Collect what to probe with; after the overlay's rules are in, before the first state."""
         if not simulator_prepare(self.native):
+            raise MemoryError("no memory for the spellings of a grammar")
+
+    def probe(self, bytes data not None) -> None:
+        """One more continuation to try behind an undecided text; after `prepare`."""
+        if not probes_add_suffix(&self.native.probes, <const uint8_t *> PyBytes_AS_STRING(data), len(data)):
             raise MemoryError("no memory for the spellings of a grammar")
 
     def _symbols(self, name: str) -> list[int]:
