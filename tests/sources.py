@@ -32,6 +32,8 @@ deb ruby-sinatra            ruby
 deb rake                    ruby
 deb ruby-thor               ruby
 deb ruby-i18n               ruby
+deb ruby-rails-i18n         yaml
+deb ruby-faker              yaml ruby
 deb php-monolog             php
 deb php-symfony-console     php
 deb php-twig                php
@@ -45,6 +47,9 @@ deb libfmt-ocaml-dev        ocaml
 deb libyojson-ocaml-dev     ocaml
 deb golang-github-burntsushi-toml-dev toml
 src elixir-lang             elixir make
+src jq                      make
+src redis                   make
+src lua5.4                  make
 src scala                   scala
 src haskell-aeson           haskell
 src haskell-conduit         haskell
@@ -61,7 +66,6 @@ npm html5-boilerplate       html css
 npm reveal.js               html scss css
 pip ziglang                 zig
 pip juliacall               julia
-pip pysr                    julia
 pip numpy                   fortran
 """
 ENOUGH_FILES, ENOUGH_LANGUAGES = 100, 8
@@ -161,6 +165,8 @@ def _written(path: str, text: bytes) -> str | None:
     """The language of a file of one of those packages; None for what is not wanted, generated, or no text."""
     language = language_of(path)
     if language not in _WANTED or not 0 < len(text) <= LARGEST or b"\0" in text or ".min." in path:
+        return None
+    if "/invalid/" in path:  # what a test suite calls wrong
         return None
     try:
         text.decode()
