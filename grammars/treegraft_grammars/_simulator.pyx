@@ -21,6 +21,14 @@ cdef extern from "frontier.h" nogil:
     cdef enum:
         ABI_OLDEST
         ABI_NEWEST
+        MARK_CLOSED
+        MARK_FIRST
+        MARK_TOP
+        MARK_TOP_LIST
+        MARK_ENDS_LINE
+        MARK_DECIMAL
+        MARK_JSON_NUMBER
+        MARK_ARROW
     ctypedef struct AbiSymbolInfo:
         bint visible
         bint named
@@ -34,9 +42,19 @@ cdef extern from "frontier.h" nogil:
     ctypedef struct ForbiddenShift:
         uint16_t after
         uint16_t token
+    ctypedef enum RuleKind:
+        RULE_IN_FRAME
+        RULE_STANDS_ON
+        RULE_BASE
+        RULE_REDUCE
+        RULE_STATEMENT
+        RULE_RESERVED
+    ctypedef struct Rule:
+        RuleKind kind
+        uint16_t a, b, c
     ctypedef struct LayoutRule:
         bint enabled
-        uint16_t newline, indent, dedent, comment
+        uint16_t newline, indent, dedent, comment, string
     ctypedef struct Tables:
         const AbiLanguage *abi
         uint8_t *banned_keyword
@@ -47,6 +65,10 @@ cdef extern from "frontier.h" nogil:
         LayoutRule layout
         ForbiddenShift *forbidden
         uint32_t n_forbidden
+        Rule *rules
+        uint32_t n_rules
+        uint8_t *marks
+        uint8_t marks_used
     ctypedef struct Probes:
         pass
     ctypedef struct Counters:
@@ -153,6 +175,11 @@ cdef class Simulator:
         cdef bytes spelled = name.encode()
         return [i for i in range(1, abi.n_tokens) if abi.symbol_names[i] != NULL and abi.symbol_names[i] == spelled]
 
+    def _any_symbols(self, name: str) -> list[int]:
+        cdef const AbiLanguage *abi = self.native.tables.abi
+        cdef bytes spelled = name.encode()
+        return [i for i in range(1, abi.n_symbols) if abi.symbol_names[i] != NULL and abi.symbol_names[i] == spelled]
+
     def ban_keyword(self, name: str) -> int:
         """Treat the keyword `name` as an ordinary word; how many symbols that concerned."""
         symbols = self._symbols(name)
@@ -177,6 +204,42 @@ cdef class Simulator:
                 n += 1
         return n
 
+    def rule(self, kind: str, a: str, b: str, c: str) -> int:
+        """A rule of a kind of tables.h over all symbols so named ("" for none); how many triples that concerned."""
+        cdef Tables *tables = &self.native.tables
+        cdef Rule *larger
+        kinds = {
+            "in_frame": RULE_IN_FRAME, "stands_on": RULE_STANDS_ON, "base": RULE_BASE, "reduce": RULE_REDUCE,
+            "statement": RULE_STATEMENT, "reserved": RULE_RESERVED,
+        }
+        n = 0
+        for first in self._any_symbols(a):
+            for second in self._any_symbols(b) if b else [0]:
+                for third in self._any_symbols(c) if c else [0]:
+                    larger = <Rule *> realloc(tables.rules, (tables.n_rules + 1) * sizeof(Rule))
+                    if larger == NULL:
+                        raise MemoryError
+                    tables.rules = larger
+                    tables.rules[tables.n_rules].kind = kinds[kind]
+                    tables.rules[tables.n_rules].a = first
+                    tables.rules[tables.n_rules].b = second
+                    tables.rules[tables.n_rules].c = third
+                    tables.n_rules += 1
+                    n += 1
+        return n
+
+    def mark(self, kind: str, name: str) -> int:
+        """A mark of tables.h on all symbols so named; how many that concerned."""
+        marks = {
+            "closed": MARK_CLOSED, "first": MARK_FIRST, "top": MARK_TOP, "top_list": MARK_TOP_LIST,
+            "ends_line": MARK_ENDS_LINE, "decimal": MARK_DECIMAL, "json_number": MARK_JSON_NUMBER, "arrow": MARK_ARROW,
+        }
+        symbols = self._any_symbols(name)
+        for symbol in symbols:
+            self.native.tables.marks[<int> symbol] |= <uint8_t> marks[kind]
+            self.native.tables.marks_used |= <uint8_t> marks[kind]
+        return len(symbols)
+
     def keep_unbroken(self, name: str) -> int:
         """Where `name` may come, a line break is never skipped; how many symbols that concerned."""
         cdef Tables *tables = &self.native.tables
@@ -199,12 +262,12 @@ cdef class Simulator:
             tables.n_one_line += 1
         return len(symbols)
 
-    def lay_out(self, newline: str, indent: str, dedent: str, comment: str) -> int:
-        """Lines begin after these tokens only, in the scanner's column; how many of the four names were found."""
+    def lay_out(self, newline: str, indent: str, dedent: str, comment: str, string: str) -> int:
+        """Lines begin after these tokens only, in the scanner's column; how many of the five names were found."""
         cdef LayoutRule *layout = &self.native.tables.layout
-        names = [self._symbols(name) for name in (newline, indent, dedent, comment)]
+        names = [self._symbols(name) for name in (newline, indent, dedent, comment, string)]
         if all(names):
-            layout.newline, layout.indent, layout.dedent, layout.comment = [symbols[0] for symbols in names]
+            layout.newline, layout.indent, layout.dedent, layout.comment, layout.string = [symbols[0] for symbols in names]
             layout.enabled = True
         return sum(1 for symbols in names if symbols)
 
