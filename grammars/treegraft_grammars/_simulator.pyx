@@ -213,7 +213,11 @@ cdef class Simulator:
             "statement": RULE_STATEMENT, "reserved": RULE_RESERVED,
         }
         n = 0
-        for first in self._any_symbols(a):
+        firsts = self._any_symbols(a)
+        if kind == "statement":
+            # `object` is a phrase of TypeScript and a keyword of it; the states of keywords may be shared.
+            firsts = [symbol for symbol in firsts if symbol >= self.native.tables.abi.n_tokens] or firsts
+        for first in firsts:
             for second in self._any_symbols(b) if b else [0]:
                 for third in self._any_symbols(c) if c else [0]:
                     larger = <Rule *> realloc(tables.rules, (tables.n_rules + 1) * sizeof(Rule))

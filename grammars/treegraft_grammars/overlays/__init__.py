@@ -117,8 +117,8 @@ _MODULES = {
     "tsx": "javascript",
     "java": "java",
     "json": "json",
+    "html": "html",
     "go": "go",
-    "bash": "bash",
     "c": "c",
     "cpp": "c",
 }

@@ -246,7 +246,11 @@ static bool rules_allow_shift(const Run *self, const Version *before, uint32_t n
         if (rule->kind == RULE_IN_FRAME && rule->c == token->symbol && rule->b == before->last &&
             innermost_frame(tables, self->arena, node) == rule->a)
             return false;
-        if (rule->kind == RULE_STANDS_ON && rule->b == token->symbol && symbol_below(self, node, 1) == rule->a) return false;
+        if (rule->kind == RULE_STANDS_ON && rule->b == token->symbol && symbol_below(self, node, 1) == rule->a) {
+            /* A phrase or a name: `x = lambda: 1` has neither on its `=`. */
+            uint16_t top = symbol_below(self, node, 0);
+            if (top >= tables->abi->n_tokens || top == tables->abi->keyword_capture) return false;
+        }
     }
     return true;
 }
