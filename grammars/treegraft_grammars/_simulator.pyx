@@ -48,6 +48,7 @@ cdef extern from "frontier.h" nogil:
         RULE_BASE
         RULE_REDUCE
         RULE_STATEMENT
+        RULE_DECIDED
         RULE_RESERVED
     ctypedef struct Rule:
         RuleKind kind
@@ -210,7 +211,7 @@ cdef class Simulator:
         cdef Rule *larger
         kinds = {
             "in_frame": RULE_IN_FRAME, "stands_on": RULE_STANDS_ON, "base": RULE_BASE, "reduce": RULE_REDUCE,
-            "statement": RULE_STATEMENT, "reserved": RULE_RESERVED,
+            "statement": RULE_STATEMENT, "reserved": RULE_RESERVED, "decided": RULE_DECIDED,
         }
         n = 0
         firsts = self._any_symbols(a)

@@ -151,7 +151,7 @@ LANGUAGES: tuple[Language, ...] = (
         extra=MORE, known_gaps="XML declarations, characters that are no letters after inline elements, blanks after a last unclosed element",
     ),
     Language(
-        name="css", lsp_ids=("css",), extensions=(".css",), module="tree_sitter_css", extra=MORE, probes=("fff", "ff", "f")
+        name="css", lsp_ids=("css",), extensions=(".css",), module="tree_sitter_css", extra=MORE, probes=("fff;", "ff;", "f;", "a{}", "*/a{}", "]){}", "){}")
     ),
     Language(name="scss", lsp_ids=("scss",), extensions=(".scss",), module="tree_sitter_scss", extra=MORE, untrusted="it refuses most files that use modules", known_gaps="@use ... as, names of modules before a dot, if()"),
     Language(
@@ -161,7 +161,7 @@ LANGUAGES: tuple[Language, ...] = (
             ".xml", ".svg", ".xsd", ".xsl", ".xslt", ".plist", ".csproj", ".vcxproj", ".props", ".targets", ".rss",
             ".wsdl", ".xaml", ".rng", ".storyboard", ".xib",
         ),
-        module="tree_sitter_xml",
+        module="tree_sitter_xml", probes=("-->", "->", "a-->", "- -->", "-- -->", "]]>", "a>", "a/>"),
         entry="language_xml",
         extra=MORE,
     ),
@@ -178,7 +178,7 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("toml",),
         extensions=(".toml",),
         file_names=("Cargo.lock", "poetry.lock", "uv.lock", "Pipfile"),
-        module="tree_sitter_toml",
+        module="tree_sitter_toml", probes=("01-01", "1-01", "-01", "01", "01:01", "1:01", ":01:01", ":01", "rue", "ue", "alse", "lse", "se", "e", "nf", "f", "an", "n"),
         extra=MORE,
     ),
     Language(
@@ -201,7 +201,7 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("swift",),
         extensions=(".swift",),
         interpreters=("swift",),
-        module="tree_sitter_swift",
+        module="tree_sitter_swift", probes=("hrows {}", "rows {}", "ows {}", "ws {}", "s {}", "sync {}", "ync {}", "nc {}", "c {}"),
         extra=MORE, known_gaps="sending parameters, return id at the end of a block, casts of ()",
     ),
     Language(
@@ -217,7 +217,7 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("haskell",),
         extensions=(".hs",),
         interpreters=("runghc", "runhaskell"),
-        module="tree_sitter_haskell",
+        module="tree_sitter_haskell", probes=("A", "A where", "endif\n", "ndif\n", "dif\n", "if\n", "f\n", "lse\n", "se\n"),
         extra=MORE,
     ),
     Language(

@@ -38,6 +38,7 @@ class Overlay:
     reduce: (after, token, phrase): with `token` ("": any) next, the phrase never ends in the terminal `after`.
     statements: (phrases, token, statement): none of the phrases, alone before `token` ("": any), is the statement.
     arrows: behind these terminals the rule above does not hold.
+    decided: pairs as in `forbidden` of which the second may change while it is typed: half a name may become another.
     reserved: (words, where): keywords that are never ordinary words where the terminal `where` may come; "": anywhere.
     closed: phrases behind which nothing follows.
     first: terminals that may begin the document. top: (list, terminals): what may begin the next phrase at the top.
@@ -57,6 +58,7 @@ class Overlay:
     reduce: tuple[tuple[str, str, str], ...] = ()
     statements: tuple[tuple[tuple[str, ...], str, str], ...] = ()
     arrows: tuple[str, ...] = ()
+    decided: tuple[tuple[str, str], ...] = ()
     reserved: tuple[tuple[tuple[str, ...], str], ...] = ()
     closed: tuple[str, ...] = ()
     first: tuple[str, ...] = ()
@@ -90,6 +92,7 @@ class Overlay:
         yield from (("reduce", *triple) for triple in self.reduce)
         for phrases, token, statement in self.statements:
             yield from (("statement", phrase, token, statement) for phrase in phrases)
+        yield from (("decided", *pair, "") for pair in self.decided)
         for words, where in self.reserved:
             yield from (("reserved", word, where, "") for word in words)
 

@@ -3,4 +3,4 @@
 from . import Overlay
 
 # The grammar knows a closing tag without its opening one, and takes it.
-OVERLAY = Overlay(forbidden=(("</", "erroneous_end_tag_name"),))
+OVERLAY = Overlay(decided=(("</", "erroneous_end_tag_name"),))

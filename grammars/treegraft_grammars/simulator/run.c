@@ -246,6 +246,9 @@ static bool rules_allow_shift(const Run *self, const Version *before, uint32_t n
         if (rule->kind == RULE_IN_FRAME && rule->c == token->symbol && rule->b == before->last &&
             innermost_frame(tables, self->arena, node) == rule->a)
             return false;
+        if (rule->kind == RULE_DECIDED && rule->a == before->last && rule->b == token->symbol &&
+            (self->mode == RUN_WHOLE || (self->mode == RUN_READ && !before->guessing && !token->touched)))
+            return false;
         if (rule->kind == RULE_STANDS_ON && rule->b == token->symbol && symbol_below(self, node, 1) == rule->a) {
             /* A phrase or a name: `x = lambda: 1` has neither on its `=`. */
             uint16_t top = symbol_below(self, node, 0);

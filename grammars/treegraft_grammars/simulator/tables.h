@@ -19,6 +19,7 @@ typedef enum {
     RULE_BASE,      /* nonterminal `b` never stands on terminal `a` */
     RULE_REDUCE,    /* after terminal `a`, nothing is reduced to nonterminal `c` when `b` (0: whatever) comes next */
     RULE_STATEMENT, /* `a` alone, before `b` (0: whatever comes), is never statement `c`, save behind an arrow */
+    RULE_DECIDED,   /* terminal `b` never follows `a`, once no later text can change it */
     RULE_RESERVED,  /* keyword `a` is no ordinary word where terminal `b` may come (0: anywhere) */
 } RuleKind;
 
