@@ -426,6 +426,10 @@ cdef class ParseState:
 
     def expected(self) -> list[str]:
         """Names of the terminals that may come next, after the last decided token."""
+        return sorted({name for name, _ in self.alternatives()})
+
+    def alternatives(self) -> list[tuple[str, bool]]:
+        """What `expected` names, and whether each is spelled as it is named (a keyword or sign, not `identifier`)."""
         cdef const AbiLanguage *abi = self.simulator.native.tables.abi
         cdef bytearray marks = bytearray(abi.n_tokens)
         cdef uint8_t[::1] view = marks
@@ -433,11 +437,11 @@ cdef class ParseState:
         frontier_expected(self.simulator.native, self.native, &view[0])
         pthread_mutex_unlock(&self.simulator.native.lock)
         names = {
-            abi.symbol_names[i].decode("utf-8", "replace")
-            for i in range(abi.n_tokens)
+            (abi.symbol_names[i].decode("utf-8", "replace"), not abi.symbol_info[i].named)
+            for i in range(1, abi.n_tokens)
             if marks[i] and abi.symbol_info[i].visible
         }
-        return sorted(name for name in names if name != "end")
+        return sorted(names)
 
     def parse(self, bytes data not None) -> tuple[ParseState, int | None, int, float]:
         """Read `data` from here, past errors too: state, place of the first error, its token, confidence."""
