@@ -71,7 +71,7 @@ cdef extern from "frontier.h" nogil:
         uint8_t *marks
         uint8_t marks_used
     ctypedef struct Probes:
-        pass
+        uint32_t n_suffixes
     ctypedef struct Counters:
         uint64_t n_steps, n_refused, n_hangs, n_exhausted, n_searches
     ctypedef struct Arena:
@@ -97,6 +97,7 @@ cdef extern from "frontier.h" nogil:
     void simulator_free(Simulator_c *)
     bint simulator_prepare(Simulator_c *)
     bint probes_add_suffix(Probes *, const uint8_t *, uint32_t)
+    void probes_prefer(Probes *, uint32_t)
     Frontier *frontier_start(Simulator_c *)
     void frontier_release(Frontier *)
     bint frontier_equal(const Simulator_c *, const Frontier *, const Frontier *)
@@ -167,9 +168,10 @@ cdef class Simulator:
             raise MemoryError("no memory for the spellings of a grammar")
 
     def probe(self, bytes data not None) -> None:
-        """One more continuation to try behind an undecided text; after `prepare`."""
+        """A continuation to try behind an undecided text, before all others; after `prepare`."""
         if not probes_add_suffix(&self.native.probes, <const uint8_t *> PyBytes_AS_STRING(data), len(data)):
             raise MemoryError("no memory for the spellings of a grammar")
+        probes_prefer(&self.native.probes, self.native.probes.n_suffixes - 1)
 
     def _symbols(self, name: str) -> list[int]:
         cdef const AbiLanguage *abi = self.native.tables.abi

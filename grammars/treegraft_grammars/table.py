@@ -148,6 +148,7 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("html",),
         extensions=(".html", ".htm", ".xhtml"),
         module="tree_sitter_html",
+        probes=tuple("<!DOCTYPE html>"[n:] for n in range(2, 11)),
         extra=MORE, known_gaps="XML declarations, characters that are no letters after inline elements, blanks after a last unclosed element",
     ),
     Language(
@@ -178,7 +179,7 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("toml",),
         extensions=(".toml",),
         file_names=("Cargo.lock", "poetry.lock", "uv.lock", "Pipfile"),
-        module="tree_sitter_toml", probes=("01-01", "1-01", "-01", "01", "01:01", "1:01", ":01:01", ":01", "rue", "ue", "alse", "lse", "se", "e", "nf", "f", "an", "n"),
+        module="tree_sitter_toml", probes=("1:01:01Z", "01:01:01Z", ":01:01Z", "0Z", "01-01", "1-01", "-01", "01", "01:01", "1:01", ":01:01", ":01", "rue", "ue", "alse", "lse", "se", "e", "nf", "f", "an", "n"),
         extra=MORE,
     ),
     Language(

@@ -8,7 +8,7 @@ enum { MAX_SEARCH = 600, MAX_QUEUE = 256, MAX_PATH = 8, LONGEST_UNIT = 6 };
 
 /* A long undecided tail is read again for every probe: the search ends after this many bytes, but not before as many
  * probes as usually suffice. */
-enum { MAX_BYTES = 16 << 10, MIN_PROBES = 48, LONG_TEXT = 160 };
+enum { MAX_BYTES = 16 << 10, MIN_PROBES = 48, LONG_TEXT = 24 };
 
 typedef struct {
     Simulator *simulator;
