@@ -34,8 +34,8 @@ check-all: .venv/full lint
 
 # What the tests need besides: torch, transformers, linters.
 .venv/full: .venv/base
-	@echo "installing what the tests need (torch among it) ..."
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[models,dev]" -c constraints.txt
+	@echo "installing what the tests need (torch among it, and all grammars) ..."
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[models,languages,dev]" -c constraints.txt
 	@touch $@
 
 clean:

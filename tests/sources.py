@@ -25,6 +25,49 @@ ROOT = Path(__file__).parent.parent
 FOLDER = Path(os.environ.get("TREEGRAFT_SOURCES") or ROOT / ".cache" / "sources")
 # Programs written in bash, which have no extension; MIT all of them.
 SCRIPTS = ("bats", "dehydrated", "git-extras", "neofetch", "rbenv", "ruby-build", "shunit2")
+# Packages with files of the languages that no law was trained on: registry, name, their languages.
+MORE = """
+deb ruby-rack               ruby
+deb ruby-sinatra            ruby
+deb rake                    ruby
+deb ruby-thor               ruby
+deb ruby-i18n               ruby
+deb ruby-rails-i18n         yaml
+deb ruby-faker              yaml ruby
+deb php-monolog             php
+deb php-symfony-console     php
+deb php-twig                php
+deb lua-penlight            lua
+deb lua-busted              lua
+deb lua-luassert            lua
+deb lua-socket              lua
+deb liblwt-ocaml-dev        ocaml
+deb libcmdliner-ocaml-dev   ocaml
+deb libfmt-ocaml-dev        ocaml
+deb libyojson-ocaml-dev     ocaml
+deb golang-github-burntsushi-toml-dev toml
+src elixir-lang             elixir make
+src jq                      make
+src redis                   make
+src lua5.4                  make
+src scala                   scala
+src haskell-aeson           haskell
+src haskell-conduit         haskell
+src haskell-lens            haskell
+npm react-native            kotlin groovy objective-c
+npm expo-modules-core       kotlin swift groovy objective-c
+npm @capacitor/ios          swift
+npm react-native-windows    csharp powershell xml
+npm bootstrap               scss css
+npm bulma                   scss
+npm animate.css             css
+npm normalize.css           css
+npm html5-boilerplate       html css
+npm reveal.js               html scss css
+pip ziglang                 zig
+pip juliacall               julia
+pip numpy                   fortran
+"""
 ENOUGH_FILES, ENOUGH_LANGUAGES = 100, 8
 # Where files lie on any machine that can run the tests, of packages that the law may have read.
 LOCAL = (
@@ -95,14 +138,41 @@ def _by_language(paths: Iterator[Path]) -> dict[str, tuple[Path, ...]]:
 def fetch() -> dict[str, int]:
     """Fetch everything; the number of files of each language that are there now."""
     rows = [row for row in training.table() if row.part == "test"]
-    print(f"fetching {len(rows)} packages and {len(SCRIPTS)} sets of scripts into {FOLDER} ...", flush=True)
+    print(
+        f"fetching {len(rows) + len(_more())} packages and {len(SCRIPTS)} sets of scripts into {FOLDER} ...", flush=True
+    )
     FOLDER.mkdir(parents=True, exist_ok=True)
     training.prepare_apt(FOLDER)
     training.fetch_all(rows, FOLDER)
+    training.fetch_all(_more(), FOLDER, language_of=_written)
     for name in SCRIPTS:
         _fetch_scripts(name)
     _fetched.cache_clear()
     return {language: len(paths) for language, paths in _fetched().items()}
+
+
+def _more() -> list[training.Package]:
+    rows = [line.split() for line in MORE.splitlines() if line]
+    return [training.Package(registry, name, "*", "more", "") for registry, name, *_ in rows]
+
+
+_WANTED = {language for line in MORE.splitlines() for language in line.split()[2:]} | {
+    "ocaml-interface", "html", "xml", "yaml", "toml", "sql", "make", "dockerfile", "markdown", "perl", "powershell",
+}  # fmt: skip
+
+
+def _written(path: str, text: bytes) -> str | None:
+    """The language of a file of one of those packages; None for what is not wanted, generated, or no text."""
+    language = language_of(path)
+    if language not in _WANTED or not 0 < len(text) <= LARGEST or b"\0" in text or ".min." in path:
+        return None
+    if "/invalid/" in path:  # what a test suite calls wrong
+        return None
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return None
+    return None if training.GENERATED.search(text[:2000]) else language
 
 
 def _fetch_scripts(name: str) -> None:

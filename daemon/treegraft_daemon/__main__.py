@@ -86,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     _engine_options(complete)
 
     check = _command(commands, "check", "first syntax error of each file")
-    check.add_argument("files", nargs="+", metavar="FILE", help="source files")
+    check.add_argument("files", nargs="+", metavar="FILE", help="source files, or folders of them")
     check.add_argument("--json", action="store_true", help="one JSON array of all findings")
 
     engine = _command(commands, "engine", "model process in the foreground (else started on demand)")

@@ -8,11 +8,13 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from treegraft_daemon.config import MAX_DOCUMENT_BYTES, Settings, runtime_dir
@@ -204,72 +206,41 @@ def _suggestions_as_json(place: Place, language: str | None, found: Suggestions)
 
 def check(options: argparse.Namespace, settings: Settings) -> int:
     """First syntax error of each file, as a compiler would print it; 1 if there is any."""
-    findings = []
-    for name in options.files:
-        finding = _first_error(Path(name))
-        if finding is not None:
+    from treegraft_daemon.checking import Finding, check_file, files_of
+
+    findings: list[Finding] = []
+    with _progress() as tell:
+        for n_files, path in enumerate(files_of(options.files)):
+            tell(f"{n_files} files checked, {len(findings)} with errors")
+            finding = check_file(path, read_source)
+            if finding is None:
+                continue
             findings.append(finding)
             if not options.json:
-                print("{file}:{line}:{column}: error: {message}".format(**finding), flush=True)
+                tell("")
+                print(finding, flush=True)
     if options.json:
-        _print_json(findings)
-    return 1 if findings else 0
+        _print_json([finding.as_json() for finding in findings])
+    return 1 if any(finding.severity == "error" for finding in findings) else 0
 
 
-def _first_error(path: Path) -> dict[str, Any] | None:
-    """The first error of a file, or why it cannot be checked, as one finding; None when it is fine."""
-    from treegraft_grammars import grammar_for, language_of
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """A line at the bottom of a terminal, once it takes longer than a second; "" wipes it. Nothing elsewhere."""
+    shown, last = "", monotonic() + 1
+
+    def tell(line: str) -> None:
+        nonlocal shown, last
+        if not sys.stderr.isatty() or (line and monotonic() - last < 0.1):
+            return
+        if line or shown:
+            print(f"\r{line:<{len(shown)}}" + ("" if line else "\r"), end="", file=sys.stderr, flush=True)
+        shown, last = line, max(last, monotonic()) if line else last
 
     try:
-        try:
-            text = read_source(path, limit=100 * 2**20)
-        except BadInput:
-            if path.is_file() and path.stat().st_size == 0:
-                return None
-            raise
-        language = language_of(str(path), text)
-        if language is None:
-            raise BadInput(f"no grammar for {path}")
-    except BadInput as error:
-        return {"file": str(path), "line": 1, "column": 1, "message": str(error), "found": "", "expected": []}
-    grammar = grammar_for(language)
-    parsed = grammar.check(text)
-    if parsed.first_error is None:
-        return None
-    offset = parsed.first_error if parsed.error_token is None else parsed.error_token
-    at_end = offset >= len(text.rstrip())
-    offset = min(offset, len(text.rstrip()))
-    expected = sorted(grammar.parse(text[:offset]).state.expected(), key=lambda name: (not name[0].isalpha(), name))
-    found = "end of file" if at_end else repr(_word_at(text, offset))
-    message = f"unexpected {found}"
-    if expected:
-        message += f", expected {_listed(expected)}"
-    line_start = text.rfind(b"\n", 0, offset) + 1
-    return {
-        "file": str(path),
-        "line": text.count(b"\n", 0, offset) + 1,
-        "column": len(text[line_start:offset].decode("utf-8", "replace")) + 1,
-        "message": message,
-        "found": found,
-        "expected": expected,
-    }
-
-
-def _word_at(text: bytes, offset: int) -> str:
-    """The word, or the one character, at an offset."""
-    line = text[offset : offset + 200].decode("utf-8", "replace").splitlines()
-    first = line[0] if line else ""
-    n = 0
-    while n < len(first) and (first[n].isalnum() or first[n] == "_"):
-        n += 1
-    return first[: max(n, 1)] or "newline"
-
-
-def _listed(expected: list[str]) -> str:
-    """At most six alternatives in words."""
-    shown = expected[:6]
-    more = len(expected) - len(shown)
-    return ", ".join(shown) + (f" or {more} more" if more else "")
+        yield tell
+    finally:
+        tell("")
 
 
 # --- the engine seen from outside ---
@@ -322,17 +293,27 @@ def stop(options: argparse.Namespace, settings: Settings) -> int:
 
 def doctor(options: argparse.Namespace, settings: Settings) -> int:
     """What works here and what to do next. Loads no model; 1 when something must be mended."""
-    from treegraft_grammars import grammar_for, languages
+    from treegraft_grammars import UnsupportedGrammar, distrust, grammar_for, languages
+    from treegraft_grammars.registry import row_of
 
     problems: list[str] = []
     print(f"treegraft {_version('treegraft') or 'not installed'}, Python {sys.version.split()[0]}")
-    broken = []
+    broken: list[str] = []
+    missing: list[str] = []
     for language in languages():
         try:
             grammar_for(language).start()
+        except UnsupportedGrammar as error:
+            # A first install has the grammars of a dozen languages; the others are an offer.
+            (broken if not row_of(language).extra else missing).append(f"{language}: {error}")
         except (ImportError, LookupError, ValueError) as error:
             broken.append(f"{language}: {error}")
-    print(f"grammars    {len(languages()) - len(broken)} of {len(languages())} load: {', '.join(languages())}")
+    n_loaded = len(languages()) - len(broken) - len(missing)
+    print(f"grammars    {n_loaded} of {len(languages())} load: {', '.join(languages())}")
+    if missing:
+        print(f'            {len(missing)} more with pip install "treegraft[languages]"')
+    doubted = [language for language in languages() if distrust(language)]
+    print(f"            not trusted, so served without constraint: {', '.join(doubted)}")
     problems += [f"grammar of {line}" for line in broken]
     tables = Path(__file__).parent / "engine" / "model" / "embedded"
     print(f"model       {settings.model}" + ("" if settings.model != "embedded" else f" ({_megabytes(tables)})"))

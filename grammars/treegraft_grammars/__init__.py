@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .registry import UnknownLanguage, UnsupportedGrammar, language_of, language_of_lsp, languages
+from .registry import UnknownLanguage, UnsupportedGrammar, distrust, language_of, language_of_lsp, languages
 
 if TYPE_CHECKING:
     from .constraint import Grammar, Parsed, ParseState, grammar_for
@@ -27,6 +27,7 @@ __all__ = [
     "UnknownLanguage",
     "UnsupportedGrammar",
     "Vocabulary",
+    "distrust",
     "grammar_for",
     "language_of",
     "language_of_lsp",

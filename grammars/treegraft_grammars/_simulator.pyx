@@ -21,6 +21,14 @@ cdef extern from "frontier.h" nogil:
     cdef enum:
         ABI_OLDEST
         ABI_NEWEST
+        MARK_CLOSED
+        MARK_FIRST
+        MARK_TOP
+        MARK_TOP_LIST
+        MARK_ENDS_LINE
+        MARK_DECIMAL
+        MARK_JSON_NUMBER
+        MARK_ARROW
     ctypedef struct AbiSymbolInfo:
         bint visible
         bint named
@@ -34,9 +42,20 @@ cdef extern from "frontier.h" nogil:
     ctypedef struct ForbiddenShift:
         uint16_t after
         uint16_t token
+    ctypedef enum RuleKind:
+        RULE_IN_FRAME
+        RULE_STANDS_ON
+        RULE_BASE
+        RULE_REDUCE
+        RULE_STATEMENT
+        RULE_DECIDED
+        RULE_RESERVED
+    ctypedef struct Rule:
+        RuleKind kind
+        uint16_t a, b, c
     ctypedef struct LayoutRule:
         bint enabled
-        uint16_t newline, indent, dedent, comment
+        uint16_t newline, indent, dedent, comment, string
     ctypedef struct Tables:
         const AbiLanguage *abi
         uint8_t *banned_keyword
@@ -47,6 +66,12 @@ cdef extern from "frontier.h" nogil:
         LayoutRule layout
         ForbiddenShift *forbidden
         uint32_t n_forbidden
+        Rule *rules
+        uint32_t n_rules
+        uint8_t *marks
+        uint8_t marks_used
+    ctypedef struct Probes:
+        uint32_t n_suffixes
     ctypedef struct Counters:
         uint64_t n_steps, n_refused, n_hangs, n_exhausted, n_searches
     ctypedef struct Arena:
@@ -60,6 +85,7 @@ cdef extern from "frontier.h" nogil:
         uint8_t *tail
     ctypedef struct Simulator_c "Simulator":
         Tables tables
+        Probes probes
         Counters counters
         pthread_mutex_t lock
     ctypedef struct Outcome:
@@ -70,6 +96,8 @@ cdef extern from "frontier.h" nogil:
     Simulator_c *simulator_new(const AbiLanguage *)
     void simulator_free(Simulator_c *)
     bint simulator_prepare(Simulator_c *)
+    bint probes_add_suffix(Probes *, const uint8_t *, uint32_t)
+    void probes_prefer(Probes *, uint32_t)
     Frontier *frontier_start(Simulator_c *)
     void frontier_release(Frontier *)
     bint frontier_equal(const Simulator_c *, const Frontier *, const Frontier *)
@@ -139,10 +167,21 @@ cdef class Simulator:
         if not simulator_prepare(self.native):
             raise MemoryError("no memory for the spellings of a grammar")
 
+    def probe(self, bytes data not None) -> None:
+        """A continuation to try behind an undecided text, before all others; after `prepare`."""
+        if not probes_add_suffix(&self.native.probes, <const uint8_t *> PyBytes_AS_STRING(data), len(data)):
+            raise MemoryError("no memory for the spellings of a grammar")
+        probes_prefer(&self.native.probes, self.native.probes.n_suffixes - 1)
+
     def _symbols(self, name: str) -> list[int]:
         cdef const AbiLanguage *abi = self.native.tables.abi
         cdef bytes spelled = name.encode()
         return [i for i in range(1, abi.n_tokens) if abi.symbol_names[i] != NULL and abi.symbol_names[i] == spelled]
+
+    def _any_symbols(self, name: str) -> list[int]:
+        cdef const AbiLanguage *abi = self.native.tables.abi
+        cdef bytes spelled = name.encode()
+        return [i for i in range(1, abi.n_symbols) if abi.symbol_names[i] != NULL and abi.symbol_names[i] == spelled]
 
     def ban_keyword(self, name: str) -> int:
         """Treat the keyword `name` as an ordinary word; how many symbols that concerned."""
@@ -168,6 +207,46 @@ cdef class Simulator:
                 n += 1
         return n
 
+    def rule(self, kind: str, a: str, b: str, c: str) -> int:
+        """A rule of a kind of tables.h over all symbols so named ("" for none); how many triples that concerned."""
+        cdef Tables *tables = &self.native.tables
+        cdef Rule *larger
+        kinds = {
+            "in_frame": RULE_IN_FRAME, "stands_on": RULE_STANDS_ON, "base": RULE_BASE, "reduce": RULE_REDUCE,
+            "statement": RULE_STATEMENT, "reserved": RULE_RESERVED, "decided": RULE_DECIDED,
+        }
+        n = 0
+        firsts = self._any_symbols(a)
+        if kind == "statement":
+            # `object` is a phrase of TypeScript and a keyword of it; the states of keywords may be shared.
+            firsts = [symbol for symbol in firsts if symbol >= self.native.tables.abi.n_tokens] or firsts
+        for first in firsts:
+            for second in self._any_symbols(b) if b else [0]:
+                for third in self._any_symbols(c) if c else [0]:
+                    larger = <Rule *> realloc(tables.rules, (tables.n_rules + 1) * sizeof(Rule))
+                    if larger == NULL:
+                        raise MemoryError
+                    tables.rules = larger
+                    tables.rules[tables.n_rules].kind = kinds[kind]
+                    tables.rules[tables.n_rules].a = first
+                    tables.rules[tables.n_rules].b = second
+                    tables.rules[tables.n_rules].c = third
+                    tables.n_rules += 1
+                    n += 1
+        return n
+
+    def mark(self, kind: str, name: str) -> int:
+        """A mark of tables.h on all symbols so named; how many that concerned."""
+        marks = {
+            "closed": MARK_CLOSED, "first": MARK_FIRST, "top": MARK_TOP, "top_list": MARK_TOP_LIST,
+            "ends_line": MARK_ENDS_LINE, "decimal": MARK_DECIMAL, "json_number": MARK_JSON_NUMBER, "arrow": MARK_ARROW,
+        }
+        symbols = self._any_symbols(name)
+        for symbol in symbols:
+            self.native.tables.marks[<int> symbol] |= <uint8_t> marks[kind]
+            self.native.tables.marks_used |= <uint8_t> marks[kind]
+        return len(symbols)
+
     def keep_unbroken(self, name: str) -> int:
         """Where `name` may come, a line break is never skipped; how many symbols that concerned."""
         cdef Tables *tables = &self.native.tables
@@ -190,12 +269,12 @@ cdef class Simulator:
             tables.n_one_line += 1
         return len(symbols)
 
-    def lay_out(self, newline: str, indent: str, dedent: str, comment: str) -> int:
-        """Lines begin after these tokens only, in the scanner's column; how many of the four names were found."""
+    def lay_out(self, newline: str, indent: str, dedent: str, comment: str, string: str) -> int:
+        """Lines begin after these tokens only, in the scanner's column; how many of the five names were found."""
         cdef LayoutRule *layout = &self.native.tables.layout
-        names = [self._symbols(name) for name in (newline, indent, dedent, comment)]
+        names = [self._symbols(name) for name in (newline, indent, dedent, comment, string)]
         if all(names):
-            layout.newline, layout.indent, layout.dedent, layout.comment = [symbols[0] for symbols in names]
+            layout.newline, layout.indent, layout.dedent, layout.comment, layout.string = [symbols[0] for symbols in names]
             layout.enabled = True
         return sum(1 for symbols in names if symbols)
 
@@ -349,6 +428,10 @@ cdef class ParseState:
 
     def expected(self) -> list[str]:
         """Names of the terminals that may come next, after the last decided token."""
+        return sorted({name for name, _ in self.alternatives()})
+
+    def alternatives(self) -> list[tuple[str, bool]]:
+        """What `expected` names, and whether each is spelled as it is named (a keyword or sign, not `identifier`)."""
         cdef const AbiLanguage *abi = self.simulator.native.tables.abi
         cdef bytearray marks = bytearray(abi.n_tokens)
         cdef uint8_t[::1] view = marks
@@ -356,11 +439,11 @@ cdef class ParseState:
         frontier_expected(self.simulator.native, self.native, &view[0])
         pthread_mutex_unlock(&self.simulator.native.lock)
         names = {
-            abi.symbol_names[i].decode("utf-8", "replace")
-            for i in range(abi.n_tokens)
+            (abi.symbol_names[i].decode("utf-8", "replace"), not abi.symbol_info[i].named)
+            for i in range(1, abi.n_tokens)
             if marks[i] and abi.symbol_info[i].visible
         }
-        return sorted(name for name in names if name != "end")
+        return sorted(names)
 
     def parse(self, bytes data not None) -> tuple[ParseState, int | None, int, float]:
         """Read `data` from here, past errors too: state, place of the first error, its token, confidence."""

@@ -21,7 +21,7 @@ from threading import Lock
 from . import _simulator
 from ._simulator import ParseState, Simulator, UnsupportedAbi
 from .overlays import Overlay, overlay_for
-from .registry import UnsupportedGrammar, load
+from .registry import UnsupportedGrammar, load, row_of
 
 __all__ = ["Grammar", "ParseState", "Parsed", "grammar_for"]
 
@@ -64,7 +64,9 @@ class Parsed:
 class Grammar:
     """A language's grammar, loaded once and shared. Methods may be called from any thread."""
 
-    def __init__(self, language: str, capsule: object, overlay: Overlay | None = None) -> None:
+    def __init__(
+        self, language: str, capsule: object, overlay: Overlay | None = None, probes: tuple[str, ...] = ()
+    ) -> None:
         """`capsule` is what the grammar package returns; raises UnsupportedGrammar for an ABI that we cannot read."""
         self.language = language
         try:
@@ -74,6 +76,8 @@ class Grammar:
         if overlay is not None:
             overlay.apply(self._simulator)
         self._simulator.prepare()
+        for probe in probes:
+            self._simulator.probe(probe.encode())
         self._trails = _Trails()
 
     def __repr__(self) -> str:
@@ -167,4 +171,4 @@ def _common_prefix(left: bytes, right: bytes) -> int:
 @cache
 def grammar_for(language: str, overlay: bool = True) -> Grammar:
     """The grammar of `language`, loaded once per process; raises UnknownLanguage or UnsupportedGrammar."""
-    return Grammar(language, load(language), overlay_for(language) if overlay else None)
+    return Grammar(language, load(language), overlay_for(language) if overlay else None, row_of(language).probes)

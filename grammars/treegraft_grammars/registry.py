@@ -1,18 +1,20 @@
-"""Which language is this file, and where is its compiled grammar: one table.
+"""Which language is this file, and the compiled grammar of a language: look-ups in the table of `table.py`.
 
-Adding a language is a row here plus a pinned package in pyproject.toml. A grammar package is imported when its
-language is first asked for; this module opens no file and guesses nothing from content beyond a shebang and the
-marks that tell a C++ header from a C one.
+A grammar package is imported when its language is first asked for; this module opens no file and guesses nothing from
+content beyond a shebang and the marks that tell a C++ header from a C one.
 """
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import PurePosixPath
+
+from .table import LANGUAGES, Language
 
 
 class UnknownLanguage(LookupError):
@@ -21,88 +23,6 @@ class UnknownLanguage(LookupError):
 
 class UnsupportedGrammar(Exception):
     """The compiled grammar cannot be used: its package is missing, or its ABI is not one we read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Language:
-    """One row: how files of the language are recognised and which package holds its compiled parser.
-
-    extensions are lower case with their dot; file_names are whole names; interpreters are what a shebang calls, without
-    version digits; `entry` is the function of `module` that returns the capsule.
-    """
-
-    name: str
-    lsp_ids: tuple[str, ...]
-    extensions: tuple[str, ...]
-    module: str
-    entry: str = "language"
-    file_names: tuple[str, ...] = ()
-    interpreters: tuple[str, ...] = ()
-
-
-LANGUAGES: tuple[Language, ...] = (
-    Language(
-        name="python",
-        lsp_ids=("python",),
-        extensions=(".py", ".pyi", ".pyw"),
-        file_names=("SConstruct", "SConscript", "wscript", ".pythonrc", ".pythonstartup"),
-        interpreters=("python", "pypy"),
-        module="tree_sitter_python",
-    ),
-    Language(
-        name="javascript",
-        lsp_ids=("javascript", "javascriptreact"),
-        extensions=(".js", ".mjs", ".cjs", ".jsx"),
-        file_names=("Jakefile",),
-        interpreters=("node", "nodejs", "qjs"),
-        module="tree_sitter_javascript",
-    ),
-    Language(
-        name="typescript",
-        lsp_ids=("typescript",),
-        extensions=(".ts", ".mts", ".cts"),
-        interpreters=("ts-node", "tsx", "deno", "bun"),
-        module="tree_sitter_typescript",
-        entry="language_typescript",
-    ),
-    Language(
-        name="tsx",
-        lsp_ids=("typescriptreact", "tsx"),
-        extensions=(".tsx",),
-        module="tree_sitter_typescript",
-        entry="language_tsx",
-    ),
-    Language(
-        name="json",
-        lsp_ids=("json", "jsonc"),
-        extensions=(".json", ".jsonc", ".geojson", ".webmanifest", ".code-workspace", ".har"),
-        file_names=(".babelrc", ".jshintrc", ".swcrc", ".watchmanconfig", "composer.lock", "Pipfile.lock"),
-        module="tree_sitter_json",
-    ),
-    Language(name="go", lsp_ids=("go",), extensions=(".go",), module="tree_sitter_go"),
-    Language(
-        name="rust", lsp_ids=("rust",), extensions=(".rs",), interpreters=("rust-script",), module="tree_sitter_rust"
-    ),
-    Language(name="java", lsp_ids=("java",), extensions=(".java",), module="tree_sitter_java"),
-    Language(name="c", lsp_ids=("c",), extensions=(".c", ".h"), module="tree_sitter_c"),
-    Language(
-        name="cpp",
-        lsp_ids=("cpp",),
-        extensions=(".cpp", ".cc", ".cxx", ".c++", ".hpp", ".hh", ".hxx", ".h++", ".ipp", ".inl", ".tpp"),
-        module="tree_sitter_cpp",
-    ),
-    Language(
-        name="bash",
-        lsp_ids=("shellscript", "bash", "sh"),
-        extensions=(".sh", ".bash", ".ebuild", ".eclass"),
-        file_names=(
-            ".bashrc", ".bash_profile", ".bash_aliases", ".bash_login", ".bash_logout", ".profile", "bash.bashrc",
-            "PKGBUILD", "APKBUILD",
-        ),
-        interpreters=("bash", "sh", "dash", "ash"),
-        module="tree_sitter_bash",
-    ),
-)  # fmt: skip
 
 
 def languages() -> list[str]:
@@ -137,16 +57,36 @@ def row_of(name: str) -> Language:
     return row
 
 
+def distrust(name: str) -> str:
+    """Why the grammar of a language is no constraint; "" if it is one. Raises UnknownLanguage."""
+    return row_of(name).untrusted
+
+
 @cache
 def load(name: str) -> object:
-    """The PyCapsule "tree_sitter.Language" of a language; imports its package on the first call."""
+    """The PyCapsule "tree_sitter.Language" of a language; imports its package on the first call.
+
+    Raises UnsupportedGrammar, with what to install where a package is missing.
+    """
     row = row_of(name)
+    if row.extra and find_spec(row.module) is None:
+        raise UnsupportedGrammar(f'the grammar of {name} is not installed: pip install "treegraft[{row.extra}]"')
     try:
-        capsule: object = getattr(import_module(row.module), row.entry)()
+        grammar: object = getattr(import_module(row.module), row.entry)()
     except (ImportError, AttributeError) as problem:
-        package = row.module.replace("_", "-")
-        raise UnsupportedGrammar(f"cannot load the grammar of {name} from {package}: {problem}") from problem
-    return capsule
+        raise UnsupportedGrammar(f"cannot load the grammar of {name} from {row.package}: {problem}") from problem
+    return _capsule(grammar) if isinstance(grammar, int) else grammar
+
+
+# Kept for ever, as capsules point to it.
+_CAPSULE_NAME = b"tree_sitter.Language"
+
+
+def _capsule(address: int) -> object:
+    """Older grammar packages return a bare address."""
+    make = ctypes.pythonapi.PyCapsule_New
+    make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+    return make(address, _CAPSULE_NAME, None)
 
 
 def _of_shebang(text: bytes) -> str | None:

@@ -84,3 +84,28 @@ def test_check_tells_an_unfinished_file(tmp_path: Path, capsys: pytest.CaptureFi
     path.write_text('{"a": [1, 2\n')
     assert main(["check", str(path)]) == 1
     assert ":1:12: error: unexpected end of file, expected " in capsys.readouterr().out
+
+
+def test_check_says_what_could_stand_there_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text, place in (
+        ("a.py", "x = (1, 2\ny = 3\n", ":2:1: error: unexpected 'y', expected ')', ',', "),
+        ("a.js", "f(a b)\n", ":1:5: error: unexpected 'b', expected ')', ',', "),
+        ("a.go", "package p\nfunc f()\n{\n}\n", ":3:1: error: unexpected '{', expected "),
+        ("a.json", '{"a" 1}', ":1:6: error: unexpected '1', expected ':'\n"),
+    ):
+        path = tmp_path / name
+        path.write_text(text)
+        assert main(["check", str(path)]) == 1
+        out = capsys.readouterr().out
+        assert place in out
+        assert "_" not in out.split(", expected", 1)[1]
+
+
+def test_check_of_a_folder_and_of_what_is_not_trusted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "node_modules").mkdir()
+    for name, text in (("a.py", "x = 1\n"), ("b.py", "x = = 1\n"), ("c.md", "# a\n"), ("node_modules/d.js", "f(")):
+        (tmp_path / name).write_text(text)
+    assert main(["check", str(tmp_path)]) == 1
+    assert capsys.readouterr().out.startswith(f"{tmp_path / 'b.py'}:1:5: error: ")
+    assert main(["check", str(tmp_path / "c.md")]) == 0
+    assert "c.md:1:1: note: not checked: the grammar of markdown is not trusted" in capsys.readouterr().out

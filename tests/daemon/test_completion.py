@@ -200,6 +200,12 @@ def test_an_unknown_language_is_said() -> None:
     assert found.reason == "constraint off: no grammar for cobol"
 
 
+def test_a_language_whose_grammar_is_not_trusted_is_said() -> None:
+    found = check("- x $0\n", draws=["y", "\n"], expect="y", language="markdown")
+    assert not found.constrained
+    assert found.reason == "constraint off: markdown is not trusted: its grammar takes every text"
+
+
 def test_cancelled_before_and_within() -> None:
     assert ask("x = $0\n", lambda _: [b"a"], cancelled=lambda: True).reason == "cancelled"
     polls = iter([False] * 5 + [True] * 9)

@@ -12,7 +12,7 @@ import pytest
 
 import sources
 from treegraft_grammars.judge import Judge, adds_error_slow, first_error_slow
-from treegraft_grammars.registry import UnknownLanguage, languages
+from treegraft_grammars.registry import UnknownLanguage, distrust, languages, row_of
 
 
 def check(language: str, text: str, *, fits: list[str], adds: list[str]) -> None:
@@ -86,15 +86,17 @@ def test_first_error_is_where_the_refused_token_starts(language: str, text: byte
     assert first_error_slow(language, text) == place
 
 
-@pytest.mark.parametrize("language", languages())
+@pytest.mark.parametrize("language", [name for name in languages() if not distrust(name)])
 def test_the_fast_judge_says_what_the_slow_one_says(language: str) -> None:
     paths = sources.files(language, 8, split="any", seed=3)
+    if not paths and row_of(language).extra:
+        pytest.skip("no file of this language here; python tests/sources.py fetches some")
     assert paths, "every machine with Python has some of these, the examples at least"
-    compare(language, paths, n_rounds=8)
+    compare(language, paths, n_rounds=4 if row_of(language).extra else 8)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("language", languages())
+@pytest.mark.parametrize("language", [name for name in languages() if not distrust(name)])
 def test_the_fast_judge_says_what_the_slow_one_says_at_length(language: str) -> None:
     compare(language, sources.files(language, 60, split="any", seed=4), n_rounds=200)
 

@@ -21,7 +21,7 @@ from treegraft_daemon.engine.particles import Particle, World, beam, explore, po
 from treegraft_daemon.engine.sampler import Choice, choose
 from treegraft_daemon.engine.stopping import Free, Place, Reading, Stopping
 from treegraft_daemon.telemetry import Counters, span
-from treegraft_grammars import Judge, UnknownLanguage, UnsupportedGrammar, grammar_for
+from treegraft_grammars import Judge, UnknownLanguage, UnsupportedGrammar, distrust, grammar_for
 from treegraft_protocol.messages import Complete, Suggestion, Suggestions, Timings
 
 log = logging.getLogger(__name__)
@@ -89,9 +89,13 @@ def _at_cursor(request: Complete, context: Context) -> tuple[Reading, Reading, f
     if not request.constraint:
         return Free(), Free(), 0.0, "constraint off: not asked for"
     try:
+        if why := distrust(context.language):
+            return Free(), Free(), 0.0, f"constraint off: {context.language} is not trusted: {why}"
         grammar = grammar_for(context.language)
-    except (UnknownLanguage, UnsupportedGrammar):
+    except UnknownLanguage:
         return Free(), Free(), 0.0, f"constraint off: no grammar for {context.language or 'this file'}"
+    except UnsupportedGrammar as problem:
+        return Free(), Free(), 0.0, f"constraint off: {problem}"
     parsed = grammar.parse(context.prefix)
     if parsed.confidence <= 0:
         return Free(), Free(), 0.0, "constraint off: the text before the cursor cannot be read"
@@ -320,10 +324,12 @@ _MAX_JUDGES = 8
 
 
 def _judge(context: Context) -> Judge | None:
-    """The judge of this document; None for a language without a grammar."""
+    """The judge of this document; None for a language without a grammar, or with one that is not trusted."""
     key = (context.document, context.language)
     if key not in _JUDGES:
         try:
+            if distrust(context.language):
+                return None
             _JUDGES[key] = Judge(context.language)
         except (UnknownLanguage, UnsupportedGrammar):
             return None

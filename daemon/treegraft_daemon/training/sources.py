@@ -18,7 +18,7 @@ import sysconfig
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -73,14 +73,23 @@ def table(text: str = packages.TABLE) -> list[Package]:
     return [Package(registry, name, version, part, licence) for registry, name, version, part, licence in rows]
 
 
-def fetch_all(rows: Iterable[Package], cache: Path, n_at_once: int = 3) -> list[Package]:
-    """The packages whose files now lie in `cache`, with the version and licence found; prints what failed."""
+def fetch_all(
+    rows: Iterable[Package],
+    cache: Path,
+    n_at_once: int = 3,
+    language_of: Callable[[str, bytes], str | None] | None = None,
+) -> list[Package]:
+    """The packages whose files now lie in `cache`, with the version and licence found; prints what failed.
+
+    `language_of` tells the files to keep from the others by naming their language; training's own choice if None.
+    """
+    language_of = language_of or language_of_source
     rows = list(rows)
     cache = cache.resolve()  # the registries' clients run in folders of their own
     with ThreadPoolExecutor(n_at_once) as pool:
         found: list[Package] = []
         for n_done, (package, result) in enumerate(
-            zip(rows, pool.map(lambda row: _attempt(row, cache), rows), strict=True)
+            zip(rows, pool.map(lambda row: _attempt(row, cache, language_of), rows), strict=True)
         ):
             if isinstance(result, Package):
                 found.append(result)
@@ -134,7 +143,7 @@ def language_of_source(path: str, data: bytes) -> str | None:
     return language
 
 
-def _attempt(package: Package, cache: Path) -> Package | str:
+def _attempt(package: Package, cache: Path, language_of: Callable[[str, bytes], str | None]) -> Package | str:
     """The package as found, or why it is left out."""
     note = cache / "files" / f"{package.key}.json"
     if note.exists():
@@ -154,13 +163,15 @@ def _attempt(package: Package, cache: Path) -> Package | str:
     ) as e:
         return f"{type(e).__name__}: {e}"[:200]
     if is_permissive(found.licence):
-        _keep(found, members, cache)
+        _keep(found, members, cache, language_of)
     note.parent.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps([found.version, found.licence]))
     return found if is_permissive(found.licence) else f"licence {found.licence!r} is not on the permissive list"
 
 
-def _keep(package: Package, members: dict[str, bytes], cache: Path) -> None:
+def _keep(
+    package: Package, members: dict[str, bytes], cache: Path, language_of: Callable[[str, bytes], str | None]
+) -> None:
     """Write the source files of a package to the cache, up to its limit per language, chosen by hash."""
     folder = cache / "files" / package.key
     shutil.rmtree(folder, ignore_errors=True)
@@ -168,7 +179,7 @@ def _keep(package: Package, members: dict[str, bytes], cache: Path) -> None:
     names = list(members)
     random.Random(package.key).shuffle(names)
     for name in names:
-        language = language_of_source(name, members[name])
+        language = language_of(name, members[name])
         if language is None:
             continue
         limit = PACKAGE_LIMIT.get(language, OTHER_LIMIT) * (
@@ -287,7 +298,7 @@ def _unpack(package: Package, archives: list[Path]) -> tuple[Package, dict[str, 
 
 
 def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
-    wanted = re.compile(r"(\.dist-info/METADATA|package\.json|copyright)$|\.\w{1,4}$")
+    wanted = re.compile(r"(\.dist-info/METADATA|package\.json|copyright)$|\.\w{1,10}$|/(Make|Rake|Gem|Docker)file$")
     if archive.suffix in (".whl", ".zip"):
         with zipfile.ZipFile(archive) as zipped:
             for info in zipped.infolist():

@@ -6,6 +6,7 @@ of the grammar must not silently lose a rule.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol
@@ -16,9 +17,11 @@ class Rules(Protocol):
 
     def ban_keyword(self, name: str) -> int: ...
     def forbid(self, after: str, token: str) -> int: ...
+    def rule(self, kind: str, a: str, b: str, c: str) -> int: ...
+    def mark(self, kind: str, name: str) -> int: ...
     def keep_unbroken(self, name: str) -> int: ...
     def keep_on_one_line(self, name: str) -> int: ...
-    def lay_out(self, newline: str, indent: str, dedent: str, comment: str) -> int: ...
+    def lay_out(self, newline: str, indent: str, dedent: str, comment: str, string: str) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +32,41 @@ class Overlay:
     forbidden: pairs (after, token): `token` never comes directly after `after`.
     unbroken: where one of these terminals may come, a line break is never skipped (quoted strings).
     one_line: terminals that hold no line break.
-    layout: (newline, indent, dedent, comment) of a language whose lines begin after the first three only, in the column
-    that the scanner has on top of its stack.
+    in_frame: (opener, after, token): within the brackets that `opener` opened, `token` never comes directly after `after`.
+    stands_on: (on, token): `token` never comes after a phrase that stands on the terminal `on`: `a = b` and then `:`.
+    base: (on, phrase): the phrase never stands on the terminal `on`.
+    reduce: (after, token, phrase): with `token` ("": any) next, the phrase never ends in the terminal `after`.
+    statements: (phrases, token, statement): none of the phrases, alone before `token` ("": any), is the statement.
+    arrows: behind these terminals the rule above does not hold.
+    decided: pairs as in `forbidden` of which the second may change while it is typed: half a name may become another.
+    reserved: (words, where): keywords that are never ordinary words where the terminal `where` may come; "": anywhere.
+    closed: phrases behind which nothing follows.
+    first: terminals that may begin the document. top: (list, terminals): what may begin the next phrase at the top.
+    ends_line: terminals after which a line break is a token, and never skipped.
+    decimals: numbers of which decimal ones have no leading zero, and no _ at the end. json_numbers: as JSON has them.
+    layout: (newline, indent, dedent, comment, string) of a language whose lines begin after the first three only, in the
+    column that the scanner has on top of its stack, and whose strings hold line breaks in triple quotes only.
     """
 
     words: tuple[str, ...] = ()
     forbidden: tuple[tuple[str, str], ...] = ()
     unbroken: tuple[str, ...] = ()
     one_line: tuple[str, ...] = ()
-    layout: tuple[str, str, str, str] | None = None
+    in_frame: tuple[tuple[str, str, str], ...] = ()
+    stands_on: tuple[tuple[str, str], ...] = ()
+    base: tuple[tuple[str, str], ...] = ()
+    reduce: tuple[tuple[str, str, str], ...] = ()
+    statements: tuple[tuple[tuple[str, ...], str, str], ...] = ()
+    arrows: tuple[str, ...] = ()
+    decided: tuple[tuple[str, str], ...] = ()
+    reserved: tuple[tuple[tuple[str, ...], str], ...] = ()
+    closed: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
+    top: tuple[str, tuple[str, ...]] | None = None
+    ends_line: tuple[str, ...] = ()
+    decimals: tuple[str, ...] = ()
+    json_numbers: tuple[str, ...] = ()
+    layout: tuple[str, str, str, str, str] | None = None
 
     def apply(self, simulator: Rules) -> None:
         """Tell the rules to `simulator`; raises LookupError for a name that the grammar does not have."""
@@ -49,8 +78,34 @@ class Overlay:
             _found(simulator.keep_unbroken(name), name)
         for name in self.one_line:
             _found(simulator.keep_on_one_line(name), name)
+        for kind, a, b, c in self._rules():
+            _found(simulator.rule(kind, a, b, c), f"{a} {b} {c}".strip())
+        for kind, name in self._marks():
+            _found(simulator.mark(kind, name), name)
         if self.layout is not None:
             _found(simulator.lay_out(*self.layout) // len(self.layout), " ".join(self.layout))
+
+    def _rules(self) -> Iterator[tuple[str, str, str, str]]:
+        yield from (("in_frame", *triple) for triple in self.in_frame)
+        yield from (("stands_on", *pair, "") for pair in self.stands_on)
+        yield from (("base", *pair, "") for pair in self.base)
+        yield from (("reduce", *triple) for triple in self.reduce)
+        for phrases, token, statement in self.statements:
+            yield from (("statement", phrase, token, statement) for phrase in phrases)
+        yield from (("decided", *pair, "") for pair in self.decided)
+        for words, where in self.reserved:
+            yield from (("reserved", word, where, "") for word in words)
+
+    def _marks(self) -> Iterator[tuple[str, str]]:
+        yield from (("arrow", name) for name in self.arrows)
+        yield from (("closed", name) for name in self.closed)
+        yield from (("first", name) for name in self.first)
+        if self.top is not None:
+            yield "top_list", self.top[0]
+            yield from (("top", name) for name in self.top[1])
+        yield from (("ends_line", name) for name in self.ends_line)
+        yield from (("decimal", name) for name in self.decimals)
+        yield from (("json_number", name) for name in self.json_numbers)
 
 
 def _found(n_symbols: int, name: str) -> None:
@@ -65,6 +120,8 @@ _MODULES = {
     "tsx": "javascript",
     "java": "java",
     "json": "json",
+    "html": "html",
+    "go": "go",
     "c": "c",
     "cpp": "c",
 }

@@ -134,24 +134,26 @@ void recover(Simulator *simulator, const Frontier *from, Text text, Outcome *out
             for (uint32_t i = 0; i < self.n_best && self.scores[i] + MARGIN >= self.scores[0]; i++)
                 run_add(run, self.best[i]);
         if (!simulator_go(simulator)) break;
+        /* A search in vain leaves the deaths of its own last guess behind. */
+        VersionSet dead = run->dead;
+        uint32_t died_at = run->died_at, died_token = run->died_token;
         if (run->witness || (run->pending.n && witness_search(simulator, text))) {
             outcome->state = frontier_make(from->arena, &run->pending, &text, from->base);
             outcome->confidence = confidence_of(text.length - last, n_repairs);
             return;
         }
-        if (run->dead.n == 0) {
+        if (dead.n == 0) {
             /* Only half tokens at the very end and nothing that could complete them. */
-            for (uint32_t i = 0; i < run->pending.n; i++) versions_add(&run->dead, from->arena, run->pending.at[i]);
-            if (run->dead.n == 0) break;
-            run->died_at = run->dead.at[0].offset;
+            for (uint32_t i = 0; i < run->pending.n; i++) versions_add(&dead, from->arena, run->pending.at[i]);
+            if (dead.n == 0) break;
+            died_at = dead.at[0].offset;
         }
         if (is_first) {
-            outcome->first_error = (int64_t)from->base + run->died_at;
-            outcome->error_token = from->base + (run->died_token > run->died_at ? run->died_token : run->died_at);
+            outcome->first_error = (int64_t)from->base + died_at;
+            outcome->error_token = from->base + (died_token > died_at ? died_token : died_at);
         }
         is_first = false;
-        VersionSet dead = run->dead;
-        last = run->died_at;
+        last = died_at;
         self.n_best = 0;
         for (uint32_t i = 0; i < dead.n && i < MAX_SOURCES; i++) {
             skip_token(&self, dead.at[i]);

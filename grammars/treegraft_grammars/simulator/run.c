@@ -118,6 +118,13 @@ static uint32_t top_indent(const Arena *arena, uint32_t scan) {
     return bytes[it->length - 2] | (uint32_t)bytes[it->length - 1] << 8;
 }
 
+/* Whether the innermost string that this scanner is in has triple quotes: a bit of its delimiter. */
+static bool is_triple_quoted(const Arena *arena, uint32_t scan) {
+    const Scan *it = &arena->scans[scan];
+    const uint8_t *bytes = (const uint8_t *)arena->scan_bytes + it->start;
+    return it->length >= 2 && bytes[1] && it->length > 1u + bytes[1] && bytes[1 + bytes[1]] & 1 << 5;
+}
+
 /* Column as that scanner counts it: a tab is 8, a form feed begins anew. */
 static uint32_t layout_column(const Text *text, uint32_t offset) {
     uint32_t start = offset, column = 0;
@@ -148,6 +155,8 @@ static bool layout_allows(const Run *self, const Version *version, const Token *
     uint16_t symbol = token->symbol;
     if (symbol == layout->newline || symbol == layout->indent || symbol == layout->dedent) return true;
     if (symbol == ABI_SYMBOL_END) return true;
+    if (symbol == layout->string && token->end > token->start && self->text.bytes[token->start] == '\n')
+        return is_triple_quoted(self->arena, version->scan);
     bool is_first = version->last == 0 && version->offset == 0 && self->text.at_file_start;
     bool is_break = is_first, is_continued = false;
     for (uint32_t i = version->offset; i < token->start; i++) {
@@ -164,10 +173,119 @@ static bool layout_allows(const Run *self, const Version *version, const Token *
     return layout_column(&self->text, token->start) == top_indent(self->arena, version->scan);
 }
 
+/* What opened the innermost bracket frame; 0 outside of all. */
+static uint16_t innermost_frame(const Tables *tables, const Arena *arena, uint32_t node) {
+    uint32_t n_closed = 0;
+    for (; arena->nodes[node].n_links; node = arena_links(arena, node)[0]) {
+        int bracket = tables_bracket(tables, arena->nodes[node].state);
+        if (bracket < 0) n_closed++;
+        else if (bracket > 0 && n_closed) n_closed--;
+        else if (bracket > 0) return tables->accessing[arena->nodes[node].state];
+    }
+    return 0;
+}
+
+/* The symbol of the entry `n` below the top; 0 at the bottom. Merged stacks agree on it nearly always. */
+static uint16_t symbol_below(const Run *self, uint32_t node, uint32_t n) {
+    const Arena *arena = self->arena;
+    while (n-- && arena->nodes[node].n_links) node = arena_links(arena, node)[0];
+    return arena->nodes[node].n_links ? self->tables->accessing[arena->nodes[node].state] : 0;
+}
+
+static bool is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
+
+/* 09 and 1_ are no numbers; 00, 0x09 and 09.5 are. */
+static bool is_decimal(const uint8_t *at, uint32_t n) {
+    bool is_plain = true, is_zero = true;
+    for (uint32_t i = 0; i < n; i++) {
+        if (at[i] == '_' && (i + 1 == n || at[i + 1] == '_')) return false;
+        is_plain = is_plain && (is_digit(at[i]) || at[i] == '_');
+        is_zero = is_zero && (at[i] == '0' || at[i] == '_');
+    }
+    return !(is_plain && n > 1 && at[0] == '0' && !is_zero);
+}
+
+static bool is_json_number(const uint8_t *at, uint32_t n) {
+    uint32_t i = n && at[0] == '-';
+    if (i < n && at[i] == '0') i++;
+    else if (i < n && is_digit(at[i])) while (i < n && is_digit(at[i])) i++;
+    else return false;
+    if (i < n && at[i] == '.') {
+        if (++i == n || !is_digit(at[i])) return false;
+        while (i < n && is_digit(at[i])) i++;
+    }
+    if (i < n && (at[i] | 32) == 'e') {
+        if (++i < n && (at[i] == '+' || at[i] == '-')) i++;
+        if (i == n) return false;
+        while (i < n && is_digit(at[i])) i++;
+    }
+    return i == n;
+}
+
+/* The marks' opinion of a token that is no extra; `node` is the stack it is shifted onto. */
+static bool marks_allow(const Run *self, const Version *before, uint32_t node, const Token *token) {
+    const Tables *tables = self->tables;
+    const uint8_t *marks = tables->marks;
+    const uint8_t *bytes = self->text.bytes + token->start;
+    uint8_t used = tables->marks_used, mark = marks[token->symbol];
+    if (token->symbol == ABI_SYMBOL_END) return true;
+    uint16_t top = symbol_below(self, node, 0);
+    if (marks[top] & MARK_CLOSED && top) return false;
+    if (used & MARK_FIRST && top == 0 && !(mark & MARK_FIRST)) return false;
+    if (used & MARK_TOP && marks[top] & MARK_TOP_LIST && !(mark & MARK_TOP)) return false;
+    if (marks[before->last] & MARK_ENDS_LINE && has_line_break(&self->text, before->offset, token->start)) return false;
+    if (mark & MARK_DECIMAL && !is_decimal(bytes, token->end - token->start)) return false;
+    return !(mark & MARK_JSON_NUMBER) || is_json_number(bytes, token->end - token->start);
+}
+
+/* The rules' opinion of shifting `token` onto `node`. */
+static bool rules_allow_shift(const Run *self, const Version *before, uint32_t node, const Token *token) {
+    const Tables *tables = self->tables;
+    for (uint32_t i = 0; i < tables->n_rules; i++) {
+        const Rule *rule = &tables->rules[i];
+        if (rule->kind == RULE_IN_FRAME && rule->c == token->symbol && rule->b == before->last &&
+            innermost_frame(tables, self->arena, node) == rule->a)
+            return false;
+        if (rule->kind == RULE_DECIDED && rule->a == before->last && rule->b == token->symbol &&
+            (self->mode == RUN_WHOLE || (self->mode == RUN_READ && !before->guessing && !token->touched)))
+            return false;
+        if (rule->kind == RULE_STANDS_ON && rule->b == token->symbol && symbol_below(self, node, 1) == rule->a) {
+            /* A phrase or a name: `x = lambda: 1` has neither on its `=`. */
+            uint16_t top = symbol_below(self, node, 0);
+            if (top >= tables->abi->n_tokens || top == tables->abi->keyword_capture) return false;
+        }
+    }
+    return true;
+}
+
+/* The rules' opinion of a reduction with `lookahead` next (0xFFFF: none was read). */
+static bool rules_allow_reduce(const Run *self, const Version *before, uint32_t node, uint8_t count, uint16_t symbol,
+                               uint16_t lookahead) {
+    Tables *tables = self->tables;
+    for (uint32_t i = 0; i < tables->n_rules; i++) {
+        const Rule *rule = &tables->rules[i];
+        if (rule->kind == RULE_BASE && rule->b == symbol && symbol_below(self, node, count) == rule->a) return false;
+        if (rule->kind == RULE_REDUCE && rule->c == symbol && (!rule->b || rule->b == lookahead) && rule->a == before->last) return false;
+        /* The state behind a phrase may be that of another: the tables leave out reductions of one phrase to another. So a
+         * phrase is known while it is made, and only a terminal by the top of the stack. */
+        if (rule->kind != RULE_STATEMENT || (rule->b && rule->b != lookahead)) continue;
+        bool is_made = rule->a == symbol, is_word = count == 1 && symbol_below(self, node, 0) == rule->a;
+        if (!is_made && !(is_word && rule->a < tables->abi->n_tokens)) continue;
+        uint32_t base = node;
+        for (uint32_t n = count; n && self->arena->nodes[base].n_links; n--) base = arena_links(self->arena, base)[0];
+        uint16_t on = symbol_below(self, base, 0);
+        bool is_arrow = on && tables->marks[on] & MARK_ARROW;
+        if (!is_arrow && tables_row(tables, self->arena->nodes[base].state)[rule->c]) return false;
+    }
+    return true;
+}
+
 /* The overlay's opinion of shifting `token` in `version`, as it was before reductions: false where the grammar is looser
  * than the language. */
-static bool overlay_allows(const Run *self, const Version *version, const Token *token) {
+static bool overlay_allows(const Run *self, const Version *version, uint32_t node, const Token *token, bool is_extra) {
     Tables *tables = self->tables;
+    if (tables->marks_used && !is_extra && !marks_allow(self, version, node, token)) return false;
+    if (tables->n_rules && !is_extra && !rules_allow_shift(self, version, node, token)) return false;
     for (uint32_t i = 0; i < tables->n_forbidden; i++)
         if (tables->forbidden[i].token == token->symbol && tables->forbidden[i].after == version->last) return false;
     if (tables->n_unbroken && has_line_break(&self->text, version->offset, token->start)) {
@@ -243,7 +361,7 @@ static void read_token(Run *self, Version version) {
         }
         uint32_t carried = ARENA_NONE;
         int16_t carried_height = 0;
-        bool did_reduce = false;
+        bool did_reduce = false, was_denied = false;
         for (uint32_t i = 0; i < entry->head.count; i++) {
             const AbiAction *action = &entry[1 + i].action;
             if (action->type == ABI_SHIFT) {
@@ -254,7 +372,7 @@ static void read_token(Run *self, Version version) {
                     fork.height = carried_height;
                     versions_add(&self->queue, arena, fork);
                 }
-                if (overlay_allows(self, &before, &token)) {
+                if (overlay_allows(self, &before, version.node, &token, action->shift.extra)) {
                     shift(self, version, &token, action);
                     return;
                 }
@@ -262,7 +380,13 @@ static void read_token(Run *self, Version version) {
                 if (carried == ARENA_NONE) die(self, before, token.start);
                 return;
             }
-            if (action->type == ABI_REDUCE) {
+            if (action->type == ABI_REDUCE && tables->n_rules &&
+                !rules_allow_reduce(self, &before, version.node, action->reduce.child_count, action->reduce.symbol,
+                                    has_token ? token.symbol : ABI_NO_LOOKAHEAD)) {
+                self->n_denied++;
+                was_denied = true;
+                look_below(self, version.height, action->reduce.child_count + 1);
+            } else if (action->type == ABI_REDUCE) {
                 uint32_t results[MAX_BASES];
                 uint32_t n = run_reduce(self, version.node, action->reduce.child_count, action->reduce.symbol,
                                         !has_token, results, MAX_BASES);
@@ -297,6 +421,10 @@ static void read_token(Run *self, Version version) {
             continue;
         }
         if (did_reduce) return;
+        if (was_denied) {
+            die(self, before, has_token ? token.start : version.offset);
+            return;
+        }
         /* A keyword that does not fit here may still be an ordinary word. */
         uint16_t word = tables->abi->keyword_capture;
         if (has_token && token.keyword && token.symbol != word && !tables_is_reserved(tables, state, token.symbol)) {

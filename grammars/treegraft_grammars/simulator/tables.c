@@ -52,7 +52,8 @@ bool tables_init(Tables *self, const AbiLanguage *abi) {
     self->accessing = calloc(abi->n_states, sizeof *self->accessing);
     self->banned_keyword = calloc(abi->n_symbols, 1);
     self->bracket = calloc(abi->n_symbols, 1);
-    if (!self->rows || !self->accessing || !self->banned_keyword || !self->bracket) return false;
+    self->marks = calloc(abi->n_symbols, 1);
+    if (!self->marks || !self->rows || !self->accessing || !self->banned_keyword || !self->bracket) return false;
     find_accessing(self);
     find_brackets(self);
     return true;
@@ -66,6 +67,8 @@ void tables_free(Tables *self) {
     free(self->banned_keyword);
     free(self->bracket);
     free(self->forbidden);
+    free(self->rules);
+    free(self->marks);
     memset(self, 0, sizeof *self);
 }
 
@@ -89,7 +92,11 @@ const uint16_t *tables_fill_row(Tables *self, uint16_t state) {
     return row;
 }
 
-bool tables_is_reserved(const Tables *self, uint16_t state, uint16_t symbol) {
+bool tables_is_reserved(Tables *self, uint16_t state, uint16_t symbol) {
+    for (uint32_t i = 0; i < self->n_rules; i++) {
+        const Rule *rule = &self->rules[i];
+        if (rule->kind == RULE_RESERVED && rule->a == symbol && (!rule->b || tables_row(self, state)[rule->b])) return true;
+    }
     if (self->abi->version < ABI_RESERVED_WORDS) return false;
     uint16_t set = tables_lex_mode(self, state).reserved_set;
     if (set == 0) return false;

@@ -12,11 +12,40 @@ typedef struct {
     uint16_t token; /* terminal that must not follow it */
 } ForbiddenShift;
 
+/* What an overlay forbids beyond pairs of terminals. Symbols are 0 where a kind needs fewer. */
+typedef enum {
+    RULE_IN_FRAME,  /* in a bracket frame that `a` opened, terminal `b` is never followed by `c` */
+    RULE_STANDS_ON, /* terminal `b` is never shifted onto what stands on terminal `a` */
+    RULE_BASE,      /* nonterminal `b` never stands on terminal `a` */
+    RULE_REDUCE,    /* after terminal `a`, nothing is reduced to nonterminal `c` when `b` (0: whatever) comes next */
+    RULE_STATEMENT, /* `a` alone, before `b` (0: whatever comes), is never statement `c`, save behind an arrow */
+    RULE_DECIDED,   /* terminal `b` never follows `a`, once no later text can change it */
+    RULE_RESERVED,  /* keyword `a` is no ordinary word where terminal `b` may come (0: anywhere) */
+} RuleKind;
+
+typedef struct {
+    RuleKind kind;
+    uint16_t a, b, c;
+} Rule;
+
+/* Marks of single symbols. */
+enum {
+    MARK_CLOSED = 1,     /* nothing is shifted onto this nonterminal */
+    MARK_FIRST = 2,      /* may begin the document */
+    MARK_TOP = 4,        /* may begin what stands at the top of the document, after the first */
+    MARK_TOP_LIST = 8,   /* on this nonterminal what stands at the top is collected */
+    MARK_ENDS_LINE = 16, /* after this terminal a line break is a token of its own */
+    MARK_DECIMAL = 32,   /* a number: decimal integers do not begin with 0, and _ stands between digits */
+    MARK_JSON_NUMBER = 64,
+    MARK_ARROW = 128,
+};
+
 /* Python's layout: outside brackets a line begins after one of these tokens only, in the column on top of the
- * scanner's indentation stack. Comments stand in any column. */
+ * scanner's indentation stack. Comments stand in any column. What a string holds begins with a line break in triple quotes
+ * only. */
 typedef struct {
     bool enabled;
-    uint16_t newline, indent, dedent, comment;
+    uint16_t newline, indent, dedent, comment, string;
 } LayoutRule;
 
 typedef struct {
@@ -30,6 +59,10 @@ typedef struct {
     uint16_t n_one_line;
     ForbiddenShift *forbidden;
     uint32_t n_forbidden;
+    Rule *rules;
+    uint32_t n_rules;
+    uint8_t *marks;          /* per symbol */
+    uint8_t marks_used;      /* all of them, or'ed */
     LayoutRule layout;
     int8_t *bracket;         /* per symbol: 1 if it opens a frame, -1 if it closes one */
 } Tables;
@@ -57,7 +90,7 @@ static inline AbiLexMode tables_lex_mode(const Tables *self, uint16_t state) {
     return ((const AbiLexMode *)self->abi->lex_modes)[state];
 }
 
-bool tables_is_reserved(const Tables *self, uint16_t state, uint16_t symbol);
+bool tables_is_reserved(Tables *self, uint16_t state, uint16_t symbol);
 
 /* State after `symbol` in `state` as tree-sitter computes it; 0 if there is none. */
 uint16_t tables_next_state(Tables *self, uint16_t state, uint16_t symbol);

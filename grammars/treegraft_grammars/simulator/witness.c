@@ -8,7 +8,7 @@ enum { MAX_SEARCH = 600, MAX_QUEUE = 256, MAX_PATH = 8, LONGEST_UNIT = 6 };
 
 /* A long undecided tail is read again for every probe: the search ends after this many bytes, but not before as many
  * probes as usually suffice. */
-enum { MAX_BYTES = 16 << 10, MIN_PROBES = 48 };
+enum { MAX_BYTES = 16 << 10, MIN_PROBES = 48, LONG_TEXT = 24 };
 
 typedef struct {
     Simulator *simulator;
@@ -234,10 +234,14 @@ static bool search(Search *self) {
     uint32_t length = self->text.length;
     uint8_t last = length ? self->text.bytes[length - 1] : ' ';
     bool is_blank = last == ' ' || last == '\n' || last == '\t' || last == '\r' || last == '\f';
+    /* A long undecided text is the inside of something that ends with a word: a heredoc. Tried last, it would be beyond
+     * the bytes that may be read again. */
+    bool is_long = length - self->from > LONG_TEXT;
+    if (is_long && by_scanner_words(self)) return true;
     if (by_overlap(self)) return true;
     if (by_suffix(self)) return true;
     if (is_blank && by_literal(self)) return true;
-    if (by_scanner_words(self)) return true;
+    if (!is_long && by_scanner_words(self)) return true;
     if (may_be_before_indentation(self) && by_indentation(self)) return true;
     if (is_blank) return false;
     return (!is_word(last) || is_number_end(self)) && by_search(self);
