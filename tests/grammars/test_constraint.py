@@ -43,7 +43,7 @@ def after(grammar: Grammar, text: bytes) -> ParseState:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_files_and_mutants_read_as_tree_sitter_reads_them(language: str) -> None:
-    fidelity(language, n_files=fewer(language, 6), n_mutants=4)
+    fidelity(language, n_files=fewer(language, 6), n_mutants=fewer(language, 4))
 
 
 @pytest.mark.slow

@@ -173,10 +173,18 @@ static bool layout_allows(const Run *self, const Version *version, const Token *
     return layout_column(&self->text, token->start) == top_indent(self->arena, version->scan);
 }
 
-/* What opened the innermost bracket frame; 0 outside of all. */
-static uint16_t innermost_frame(const Tables *tables, const Arena *arena, uint32_t node) {
+/* Height of the entry below the `count` topmost ones, which is looked at now. Extras that are not pushed make the true
+ * height greater: then more is taken for looked at than was. */
+static int16_t look_below(Run *self, int16_t height, uint32_t count) {
+    int32_t below = (int32_t)height - (int32_t)count;
+    if (below < self->lowest) self->lowest = below;
+    return below < INT16_MIN ? INT16_MIN : (int16_t)below;
+}
+
+/* What opened the innermost bracket frame; 0 outside of all. `*depth`: how many entries above were looked at. */
+static uint16_t innermost_frame(const Tables *tables, const Arena *arena, uint32_t node, uint32_t *depth) {
     uint32_t n_closed = 0;
-    for (; arena->nodes[node].n_links; node = arena_links(arena, node)[0]) {
+    for (*depth = 0; arena->nodes[node].n_links; node = arena_links(arena, node)[0], ++*depth) {
         int bracket = tables_bracket(tables, arena->nodes[node].state);
         if (bracket < 0) n_closed++;
         else if (bracket > 0 && n_closed) n_closed--;
@@ -238,14 +246,18 @@ static bool marks_allow(const Run *self, const Version *before, uint32_t node, c
     return !(mark & MARK_JSON_NUMBER) || is_json_number(bytes, token->end - token->start);
 }
 
-/* The rules' opinion of shifting `token` onto `node`. */
-static bool rules_allow_shift(const Run *self, const Version *before, uint32_t node, const Token *token) {
+/* The rules' opinion of shifting `token` onto `version`. What they look at is looked at: verdicts depend on it. */
+static bool rules_allow_shift(Run *self, const Version *before, const Version *version, const Token *token) {
     const Tables *tables = self->tables;
+    uint32_t node = version->node, depth;
+    look_below(self, version->height, 1);
     for (uint32_t i = 0; i < tables->n_rules; i++) {
         const Rule *rule = &tables->rules[i];
-        if (rule->kind == RULE_IN_FRAME && rule->c == token->symbol && rule->b == before->last &&
-            innermost_frame(tables, self->arena, node) == rule->a)
-            return false;
+        if (rule->kind == RULE_IN_FRAME && rule->c == token->symbol && rule->b == before->last) {
+            uint16_t frame = innermost_frame(tables, self->arena, node, &depth);
+            look_below(self, version->height, depth);
+            if (frame == rule->a) return false;
+        }
         if (rule->kind == RULE_DECIDED && rule->a == before->last && rule->b == token->symbol &&
             (self->mode == RUN_WHOLE || (self->mode == RUN_READ && !before->guessing && !token->touched)))
             return false;
@@ -280,12 +292,12 @@ static bool rules_allow_reduce(const Run *self, const Version *before, uint32_t 
     return true;
 }
 
-/* The overlay's opinion of shifting `token` in `version`, as it was before reductions: false where the grammar is looser
- * than the language. */
-static bool overlay_allows(const Run *self, const Version *version, uint32_t node, const Token *token, bool is_extra) {
+/* The overlay's opinion of shifting `token` onto `reduced`, which was `version` before reductions: false where the grammar
+ * is looser than the language. */
+static bool overlay_allows(Run *self, const Version *version, const Version *reduced, const Token *token, bool is_extra) {
     Tables *tables = self->tables;
-    if (tables->marks_used && !is_extra && !marks_allow(self, version, node, token)) return false;
-    if (tables->n_rules && !is_extra && !rules_allow_shift(self, version, node, token)) return false;
+    if (tables->marks_used && !is_extra && !marks_allow(self, version, reduced->node, token)) return false;
+    if (tables->n_rules && !is_extra && !rules_allow_shift(self, version, reduced, token)) return false;
     for (uint32_t i = 0; i < tables->n_forbidden; i++)
         if (tables->forbidden[i].token == token->symbol && tables->forbidden[i].after == version->last) return false;
     if (tables->n_unbroken && has_line_break(&self->text, version->offset, token->start)) {
@@ -313,14 +325,6 @@ static void shift(Run *self, Version version, const Token *token, const AbiActio
         return;
     }
     versions_add(&self->queue, self->arena, version);
-}
-
-/* Height of the entry below the `count` topmost ones, which is looked at now. Extras that are not pushed make the true
- * height greater: then more is taken for looked at than was. */
-static int16_t look_below(Run *self, int16_t height, uint8_t count) {
-    int32_t below = (int32_t)height - count;
-    if (below < self->lowest) self->lowest = below;
-    return below < INT16_MIN ? INT16_MIN : (int16_t)below;
 }
 
 /* One version reads one token: reductions until it is shifted, as in ts_parser__advance. Reductions other than the
@@ -372,7 +376,7 @@ static void read_token(Run *self, Version version) {
                     fork.height = carried_height;
                     versions_add(&self->queue, arena, fork);
                 }
-                if (overlay_allows(self, &before, version.node, &token, action->shift.extra)) {
+                if (overlay_allows(self, &before, &version, &token, action->shift.extra)) {
                     shift(self, version, &token, action);
                     return;
                 }
