@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+import tiny_models
 from treegraft_daemon.engine.model import hub
-from treegraft_daemon.engine.model.loading import load
+from treegraft_daemon.engine.model.hub_tokenizer import HubTokenizer
+from treegraft_daemon.engine.model.loading import choose_format, load, load_folder
+from treegraft_daemon.engine.model.prompt import PSM, SPM, formats
+from treegraft_daemon.engine.model.transformer import TransformerLaw
 from treegraft_daemon.errors import ModelBroken, ModelError, ModelNotFound, ModelsNotInstalled
 
 Folder = Callable[[str], Path]
@@ -72,6 +78,69 @@ def test_what_cannot_be_loaded_is_one_sentence(
         load(str(folder))
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_weights_in_several_files(model_folder: Folder, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    folder = copy(model_folder("qwen"), tmp_path)
+    (folder / "model.safetensors").unlink()
+    AutoModelForCausalLM.from_pretrained(model_folder("qwen")).save_pretrained(folder, max_shard_size="100KB")
+    first, *others = sorted(folder.glob("model-*.safetensors"))
+    assert others
+    whole, sharded = load_folder(model_folder("qwen"), "whole"), load_folder(folder, "sharded")
+    assert isinstance(whole, TransformerLaw) and isinstance(sharded, TransformerLaw)
+    ids = torch.arange(5, 50)
+    assert torch.equal(whole._network.all_logits(ids), sharded._network.all_logits(ids))
+    first.unlink()
+    with pytest.raises(ModelBroken, match=f"lacks {first.name}"):
+        load(str(folder))
+
+
+def test_a_recurrent_model_is_refused(tmp_path: Path) -> None:
+    from transformers import MambaConfig, MambaForCausalLM
+
+    config = MambaConfig(vocab_size=tiny_models.VOCAB_SIZE, hidden_size=32, num_hidden_layers=2, state_size=4)
+    tiny_models.save(tmp_path, MambaForCausalLM(config), tiny_models.byte_level(tiny_models.QWEN))
+    with pytest.raises(ModelBroken) as caught:
+        load(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("trained_in", [PSM, SPM])
+def test_the_order_is_the_one_that_finds_the_middle(trained_in: str) -> None:
+    """Granite and Mellum have the same tokens; which comes first shows in what they find probable."""
+    tokenizer = HubTokenizer(tiny_models.byte_level(tiny_models.STARCODER), {}, tiny_models.VOCAB_SIZE)
+    candidates = formats(tokenizer)
+    first = {PSM: candidates[0].prefix, SPM: candidates[0].suffix}[trained_in]
+
+    class Trained:
+        """Knows what comes next in a prompt of its own order, and nothing otherwise."""
+
+        device, vocab_size, context = torch.device("cpu"), tiny_models.VOCAB_SIZE, 1024
+
+        def next_logits(self, ids: torch.Tensor, span: object) -> torch.Tensor:
+            raise NotImplementedError
+
+        def all_logits(self, ids: torch.Tensor) -> torch.Tensor:
+            logits = torch.zeros(len(ids), self.vocab_size)
+            if int(ids[0]) == first:
+                logits[torch.arange(len(ids) - 1), ids[1:]] = 5.0
+            return logits
+
+    assert choose_format(Trained(), tokenizer, candidates).order == trained_in
+
+
+@pytest.mark.parametrize(
+    ("model", "absent"),
+    [("embedded", {"torch", "transformers"}), ("qwen", {"transformers"}), ("llama", {"transformers"})],
+)
+def test_only_what_is_needed_is_imported(model_folder: Folder, model: str, absent: set[str]) -> None:
+    """torch takes seconds to import and transformers some more; who does not need them does not wait for them."""
+    name = model if model == "embedded" else str(model_folder(model))
+    program = f"import sys; from treegraft_daemon.engine.model.loading import load; load({name!r}); print(*sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not absent & set(answer.stdout.split())
 
 
 def test_a_vocabulary_that_is_larger_than_the_model_is_told(model_folder: Folder, tmp_path: Path) -> None:

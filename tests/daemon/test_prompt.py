@@ -64,6 +64,25 @@ def test_prefix_first_and_suffix_first() -> None:
     assert shown(second, words, asked) == ("<fim_suffix>\nz = 2\n<fim_prefix>x = f(1)\ny =<fim_middle>", b" ")
 
 
+@pytest.fixture(scope="module")
+def codellama() -> HubTokenizer:
+    return HubTokenizer(tiny_models.pieces(), {"add_bos_token": True, "bos_token": "<s>"}, tiny_models.VOCAB_SIZE)
+
+
+def test_a_space_that_a_tokenizer_adds_stays_out_of_the_suffix(codellama: HubTokenizer) -> None:
+    """As CodeLlama was trained: the prefix begins with the tokenizer's own space, the suffix with what it begins with."""
+    [form] = formats(codellama)
+    text, owed = shown(form, codellama, context(b"x = f(", b")\ny = 2\n"))
+    assert (text, owed) == ("<s>▁<PRE> x = f▁<SUF>)\ny = 2\n▁<MID>", b"(")
+
+
+@pytest.mark.parametrize("text", ["\tif x:\n        é = '😋<s>'\n", "  a  b ", "<0x0A> ▁<PRE>", ""])
+def test_pieces_and_bytes_are_the_text(codellama: HubTokenizer, text: str) -> None:
+    ids = codellama.read(text.encode())
+    assert codellama.text(ids) == text.replace("▁", " ").encode()  # the mark itself is the one thing pieces cannot say
+    assert not set(ids) & set(codellama.control.values())
+
+
 def test_without_such_tokens_the_suffix_is_left_out() -> None:
     words = tokenizer("<|endoftext|>")
     [form] = formats(words)

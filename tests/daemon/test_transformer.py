@@ -152,6 +152,88 @@ def test_a_half_typed_word_is_owed(model_folder: Folder, name: str) -> None:
         )
 
 
+def test_healing_is_the_law_given_the_bytes(model_folder: Folder) -> None:
+    """P(next token | the text goes on with `owed`), by following every way to cut the bytes."""
+    import torch
+
+    law = law_of(model_folder("qwen"))
+    asked = context(TEXT[:150] + b"\nif se", b"\n")
+    found = everything(law.prefill(asked, by_probability(), never)[0])
+    ids, owed = build(asked, law._form, law._tokenizer, law._room).ids, b" se"
+    assert law.prefill(asked, by_probability(), never)[1] == owed
+
+    def mass(path: tuple[int, ...], rest: bytes) -> dict[int, float]:
+        p = law._network.all_logits(torch.tensor(ids + path))[-1].softmax(-1)
+        after = {}
+        for token in law.vocabulary.agreeing(rest).tolist():
+            left = rest[len(law.vocabulary[token]) :]
+            after[token] = float(p[token]) * (sum(mass((*path, token), left).values()) if left else 1.0)
+        return after
+
+    exact = mass((), owed)
+    whole = sum(exact.values())
+    assert found.keys() == exact.keys()
+    distance = sum(abs(math.exp(found[token]) - exact[token] / whole) for token in exact) / 2
+    assert distance < 0.02  # ways that hold less than a hundredth of the mass are not followed
+    shorter = [token for token in exact if len(law.vocabulary[token]) < len(owed)]
+    assert shorter and max(exact[token] for token in shorter) / whole > 1e-4
+
+
+def test_suffix_first_reads_the_keystroke_only(model_folder: Folder) -> None:
+    from dataclasses import replace
+
+    law = law_of(model_folder("qwen"))
+    law._form = replace(law._form, order="suffix-prefix-middle")
+    n_read = []
+    for end in range(1000, 1100):
+        law.prefill(context(TEXT[:end], TEXT[1100:1200]), by_probability(), never)
+        n_read.append(law.n_read)
+    # The token after the word that is being typed, what the cut of that word changed, and the middle's own token.
+    assert sorted(n_read[1:])[len(n_read) // 2] <= 2 and max(n_read[1:]) <= 12
+
+
+def test_half_precision_says_nearly_the_same(model_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from treegraft_daemon.engine.model import loading
+
+    folder = model_folder("qwen")
+    asked = context(TEXT[:400] + b"\n")
+
+    def laws() -> list[dict[int, float]]:
+        law = law_of(folder)
+        first, _ = law.prefill(asked, by_probability(), never)
+        law.fork(2)
+        return [everything(first), *map(everything, law.step([10, 20], [b"", b""]))]
+
+    exact = laws()
+    monkeypatch.setattr(loading, "device_and_dtype", lambda n_bytes: (torch.device("cpu"), torch.bfloat16))
+    for one, other in zip(exact, laws(), strict=True):
+        assert sum(abs(math.exp(one[idx]) - math.exp(other[idx])) for idx in one) / 2 < 0.1
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("model", ["qwen", "starcoder"])
+def test_a_device_draws_the_same_law(model_folder: Folder, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from treegraft_daemon.engine.model import loading
+
+    asked = context(TEXT[:600] + b"\n", b"\n")
+    found = []
+    for device in ("cpu", "cuda"):
+        where = torch.device(device)
+        monkeypatch.setattr(loading, "device_and_dtype", lambda n_bytes, where=where: (where, torch.float32))
+        law = law_of(model_folder(model))
+        first, _ = law.prefill(asked, by_probability(), never)
+        law.fork(3)
+        law.step([10, 20, 30], [b""] * 3)
+        law.select([2, 0, 0])
+        found.append([everything(first), *map(everything, law.step([1, 2, 3], [b""] * 3))])
+    for one, other in zip(*found, strict=True):
+        assert sum(abs(math.exp(one[idx]) - math.exp(other[idx])) for idx in one) / 2 < 1e-3
+
+
 def test_sampling_follows_the_law(model_folder: Folder) -> None:
     law = law_of(model_folder("qwen"))
     asked = context(TEXT[:200] + b"\n")

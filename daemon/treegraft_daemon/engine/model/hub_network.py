@@ -47,10 +47,11 @@ class HubNetwork:
         self._model = model.eval()
         config = model.config.get_text_config()
         self.device = model.device
-        self.vocab_size = int(model.get_output_embeddings().weight.shape[0])
         self.context = int(getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 0) or 2048)
         self._n_layers = int(config.num_hidden_layers)
         self._takes = inspect.signature(model.forward).parameters.keys()
+        # Rows may be longer than config.json and tokenizer say, and not every model shows its last layer.
+        self.vocab_size = int(self.all_logits(torch.zeros(1, dtype=torch.long, device=self.device)).shape[-1])
 
     @torch.inference_mode()
     def next_logits(self, ids: Tensor, span: Span) -> Tensor:
@@ -95,7 +96,13 @@ def load_hub(folder: Path, config: Mapping[str, Any], device: torch.device, dtyp
         raise ModelBroken(f"transformers cannot load {folder}: {_first_line(error)}") from error
     if report["missing_keys"]:
         raise ModelBroken(f"the weights in {folder} lack {min(report['missing_keys'])}")
-    return HubNetwork(model.to(device))
+    try:
+        return HubNetwork(model.to(device))
+    except torch.OutOfMemoryError:
+        raise
+    # As above: what a forward pass of an unusual architecture raises is its own.
+    except Exception as error:
+        raise ModelBroken(f"{folder} loads but does not run: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:
