@@ -139,6 +139,8 @@ class _Trails:
                 n_states = bisect_right(trail, _common_prefix(known, text), key=lambda state: state.offset)
                 if n_states > len(best):
                     best = trail[:n_states]
+                    if len(text) - best[-1].offset <= 2 * _STRIDE:
+                        break  # no other text can save more than a few microseconds
         # Stacks of all versions share one arena; when edits have filled it, a fresh parse starts a new one.
         if best and best[-1].arena_bytes() > _MAX_KEPT_BYTES + 64 * len(text):
             return None
