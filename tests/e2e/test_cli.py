@@ -140,6 +140,7 @@ def test_a_missing_model_is_one_line(environment: dict[str, str], tmp_path: Path
     assert answer.returncode == 1
     assert answer.stderr.startswith("treegraft: ")
     assert answer.stderr.count("\n") == 1
+    assert run(environment, "stop", "--model", str(tmp_path / "none")).returncode == 0
 
 
 @pytest.mark.parametrize("name", ["qwen", "starcoder"])
