@@ -15,7 +15,7 @@ from treegraft_daemon.serve.link import Connect
 from treegraft_daemon.serve.server import Server
 from treegraft_daemon.serve.transports import StreamWire
 
-URI = "file:///work/a.py"
+URI = "file:///code/a.py"
 
 
 def framed(message: Any) -> bytes:

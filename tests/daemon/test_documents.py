@@ -14,7 +14,7 @@ from treegraft_daemon.config import MAX_DOCUMENT_BYTES
 from treegraft_daemon.serve.documents import Documents, path_of
 from treegraft_daemon.serve.positions import Encoding
 
-URI = "file:///work/a.py"
+URI = "file:///code/a.py"
 
 
 class Reference:
@@ -128,7 +128,7 @@ def test_binary_and_huge_texts_are_refused_with_a_reason() -> None:
 
 
 def test_paths() -> None:
-    assert path_of("file:///work/a%20b/%C3%A9.py") == "/work/a b/é.py"
+    assert path_of("file:///code/a%20b/%C3%A9.py") == "/code/a b/é.py"
     assert path_of("untitled:Untitled-1") == "Untitled-1"
     assert path_of("file://server/share/a.py") == "//server/share/a.py"
     assert path_of("file://[broken") == "file://[broken"

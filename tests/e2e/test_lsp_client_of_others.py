@@ -13,7 +13,7 @@ from pytest_lsp import ClientServerConfig, LanguageClient, client_capabilities
 
 from scripted_engine import ScriptedEngine
 
-URI = "file:///work/a.py"
+URI = "file:///code/a.py"
 
 
 @pytest.fixture(params=["visual-studio-code", "neovim", "emacs"])

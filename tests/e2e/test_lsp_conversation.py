@@ -72,7 +72,7 @@ async def test_a_suggestion_is_a_pure_insertion_at_the_cursor(client: Client, en
     assert item == {"insertText": "return sum(values)", "range": {"start": place, "end": place}}
     (request,) = engine.asked
     assert (engine.texts[0], request.offset, request.language) == (SUM.encode(), 19, "python")
-    assert (request.path, request.n, request.constraint, request.multiline) == ("/work/a.py", 1, True, False)
+    assert (request.path, request.n, request.constraint, request.multiline) == ("/code/a.py", 1, True, False)
 
 
 async def test_asked_by_hand_there_are_several_candidates(client: Client, engine: ScriptedEngine) -> None:
@@ -139,11 +139,11 @@ async def test_a_suggestion_in_a_crlf_file_has_plain_line_feeds_and_is_typed_alo
 
 
 async def test_other_open_files_go_along_but_no_secrets(client: Client, engine: ScriptedEngine) -> None:
-    client.open("B = 1\n", uri="file:///work/b.py")
-    client.open('{"password": 1}', uri="file:///work/credentials.json", language="json")
-    client.open("TOKEN=1", uri="file:///work/.env", language="shellscript")
+    client.open("B = 1\n", uri="file:///code/b.py")
+    client.open('{"password": 1}', uri="file:///code/credentials.json", language="json")
+    client.open("TOKEN=1", uri="file:///code/.env", language="shellscript")
     await client.complete(1, 4)
-    assert engine.siblings == [[("/work/b.py", b"B = 1\n")]]
+    assert engine.siblings == [[("/code/b.py", b"B = 1\n")]]
 
 
 async def test_a_position_outside_the_document_is_clamped_and_echoed(client: Client, engine: ScriptedEngine) -> None:
@@ -233,10 +233,10 @@ async def test_a_newer_request_answers_the_elder_with_nothing(client: Client, en
 
 async def test_another_document_is_not_superseded(client: Client, engine: ScriptedEngine) -> None:
     engine.open.clear()
-    client.open(SUM, uri="file:///work/b.py")
+    client.open(SUM, uri="file:///code/b.py")
     messages = [
         client.call_message("textDocument/inlineCompletion", asking(1, 4, uri=uri))
-        for uri in (URI, "file:///work/b.py")
+        for uri in (URI, "file:///code/b.py")
     ]
     client.send(*messages)
     await engine.asked_for(2)
@@ -360,9 +360,9 @@ async def test_a_blank_answer_shows_nothing(client: Client, engine: ScriptedEngi
 @pytest.mark.parametrize(
     ("uri", "text", "why"),
     [
-        ("file:///work/a.bin", "a\0b", "NUL"),
-        ("file:///work/huge.py", "x = 1\n" * (MAX_DOCUMENT_BYTES // 6 + 1), "larger than 4 MiB"),
-        ("file:///work/.env", "TOKEN=", "secrets"),
+        ("file:///code/a.bin", "a\0b", "NUL"),
+        ("file:///code/huge.py", "x = 1\n" * (MAX_DOCUMENT_BYTES // 6 + 1), "larger than 4 MiB"),
+        ("file:///code/.env", "TOKEN=", "secrets"),
     ],
 )
 async def test_binary_huge_and_secret_files_get_nothing_and_a_reason(
@@ -384,8 +384,8 @@ async def test_a_document_that_is_not_open_gets_nothing(client: Client) -> None:
 
 
 async def test_an_empty_file_is_served(client: Client, engine: ScriptedEngine) -> None:
-    client.open("", uri="file:///work/new.py")
-    assert len(await client.complete(0, 0, uri="file:///work/new.py")) == 1
+    client.open("", uri="file:///code/new.py")
+    assert len(await client.complete(0, 0, uri="file:///code/new.py")) == 1
 
 
 async def test_a_file_without_a_name_has_the_language_its_editor_says(client: Client, engine: ScriptedEngine) -> None:
@@ -396,8 +396,8 @@ async def test_a_file_without_a_name_has_the_language_its_editor_says(client: Cl
 
 async def test_an_unknown_language_is_served_and_told_to_be_unchecked(client: Client, engine: ScriptedEngine) -> None:
     engine.constrained = False
-    client.open("(de", uri="file:///work/a.lisp", language="commonlisp")
-    assert len(await client.complete(0, 3, uri="file:///work/a.lisp")) == 1
+    client.open("(de", uri="file:///code/a.lisp", language="commonlisp")
+    assert len(await client.complete(0, 3, uri="file:///code/a.lisp")) == 1
     assert engine.asked[0].language is None
     status = client.statuses[-1]
     assert (status["kind"], "not checked" in status["message"]) == ("Warning", True)

@@ -21,7 +21,7 @@ from treegraft_daemon.serve.jsonrpc import Frames
 from treegraft_daemon.serve.server import Server
 from treegraft_protocol.messages import StatusReport, Suggestion, Suggestions
 
-KEPT = "file:///work/kept.py"
+KEPT = "file:///code/kept.py"
 TEXT = "x = 1\n\f語😋\r\ny = \r"
 
 N_MUTATIONS = 24_000
