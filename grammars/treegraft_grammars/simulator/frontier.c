@@ -29,6 +29,7 @@ bool simulator_prepare(Simulator *self) { return probes_init(&self->probes, &sel
 void simulator_free(Simulator *self) {
     if (self->tables.abi) lexer_free(&self->lexer, &self->tables);
     probes_free(&self->probes);
+    alike_free(&self->alike);
     if (self->tables.abi) tables_free(&self->tables);
     free(self->buffer);
     pthread_mutex_destroy(&self->lock);
@@ -199,7 +200,7 @@ static bool is_in_token(const Run *run, const Text *text, uint32_t offset) {
  * read to the end of the text without the probe, too, so nothing else is undecided. */
 static bool stays_in_token(Simulator *simulator, const Frontier *self, const Text *text) {
     if (!self->in_token || simulator->probes.n_suffixes == 0) return false;
-    Piece probe = simulator->probes.suffixes[0];
+    Piece probe = simulator->probes.suffixes[simulator->probes.order[0]];
     memcpy((uint8_t *)text->bytes + text->length, probe.bytes, probe.length);
     Text longer = *text;
     longer.length += probe.length;

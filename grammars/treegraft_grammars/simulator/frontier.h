@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 
+#include "alike.h"
 #include "memo.h"
 #include "probe.h"
 #include "run.h"
@@ -39,6 +40,7 @@ typedef struct {
     Lexer lexer;
     Probes probes;
     Memo memo;
+    AlikeTable alike;
     Run run;
     uint8_t *buffer;      /* tail + new text + probe */
     uint32_t cap_buffer;

@@ -220,6 +220,7 @@ static bool keyword_at(Lexer *self, Tables *tables, uint16_t state, Token *token
     finish(self);
     uint16_t symbol = self->abi.result_symbol;
     if (!is_keyword || self->token_end != end || tables->banned_keyword[symbol]) return false;
+    self->spelled = symbol;
     if (!tables_row(tables, state)[symbol] && !tables_is_reserved(tables, state, symbol)) return false;
     token->symbol = symbol;
     return true;
@@ -232,6 +233,7 @@ Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint
     AbiLexMode mode = tables_lex_mode(tables, state);
     Token token = {.scan = scan};
     self->touched = false;
+    self->spelled = 0;
     uint32_t furthest = UNDEFINED;
     for (int attempt = 0; attempt < 2; attempt++) {
         bool in_error_mode = attempt == 1;
@@ -239,9 +241,10 @@ Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint
         if (mode.external_lex_state != 0) {
             token.external = scan_external(self, tables, arena, mode.external_lex_state, offset, scan, &token);
             /* Empty tokens that change nothing would be read for ever. */
-            if (token.external && self->token_end <= offset && token.scan == scan &&
-                (in_error_mode || tables_next_state(tables, state, token.symbol) == state))
-                token.external = false;
+            if (token.external && self->token_end <= offset && token.scan == scan) {
+                self->asked_state |= !in_error_mode;
+                token.external = !in_error_mode && tables_next_state(tables, state, token.symbol) != state;
+            }
             if (token.external) {
                 token.found = true;
                 break;

@@ -33,6 +33,8 @@ typedef struct {
     uint32_t furthest;     /* end of the last character that was consumed, not skipped */
     bool touched;
     bool touched_ever;     /* since somebody last set it to false */
+    bool asked_state;      /* the same: a token depended on the LR state beyond its lexing mode and keywords */
+    uint16_t spelled;      /* the keyword that the last word is spelled like, whether it fits or not; 0 if none */
     uint32_t n_idle;       /* advances at the end of the text since `lexer_begin` */
     jmp_buf escape;
     bool can_escape;

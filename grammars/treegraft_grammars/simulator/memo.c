@@ -46,22 +46,30 @@ static uint32_t kinds_of(const uint8_t *word, uint32_t n) {
     return kinds;
 }
 
+bool memo_text_key(const Lexer *lexer, Text text, uint32_t from, uint32_t n_word, uint64_t *key) {
+    uint32_t length = text.length - from;
+    const uint8_t *bytes = text.bytes + from;
+    if (length > MAX_BYTES || utf8_partial(text.bytes, text.length)) return false;
+    uint64_t hash = hash_bytes(bytes, length - n_word);
+    if (n_word) hash = hash_mix(hash ^ (0x100u | kinds_of(bytes + length - n_word, n_word)));
+    bool at_line_start = from > 0 ? bytes[-1] == '\n' : text.column == 0;
+    uint64_t surroundings = (uint64_t)at_line_start << 1 | (from == 0 && text.at_file_start);
+    if (lexer->uses_column) surroundings |= (uint64_t)(text_column(&text, from) + 1) << 2;
+    *key = hash_mix(hash ^ surroundings);
+    return true;
+}
+
 bool memo_ask(const Tables *tables, const Lexer *lexer, const Probes *probes, const Arena *arena,
               const VersionSet *pending, Text text, MemoQuestion *question) {
     uint32_t from = text.length;
     for (uint32_t i = 0; i < pending->n; i++)
         if (pending->at[i].offset < from) from = pending->at[i].offset;
-    uint32_t length = text.length - from;
-    const uint8_t *bytes = text.bytes + from;
-    if (length > MAX_BYTES || utf8_partial(text.bytes, text.length)) return false;
-    uint32_t n_word = has_letters(arena, pending) ? 0 : ordinary_word(probes, bytes, length);
-    uint64_t hash = hash_bytes(bytes, length - n_word);
-    if (n_word) hash = hash_mix(hash ^ (0x100u | kinds_of(bytes + length - n_word, n_word)));
-    bool at_line_start = from > 0 ? bytes[-1] == '\n' : text.column == 0;
-    uint32_t surroundings = (uint32_t)at_line_start << 1 | (from == 0 && text.at_file_start);
-    if (lexer->uses_column) surroundings |= text_column(&text, from) << 2;
-    for (uint32_t i = 0; i < pending->n; i++) surroundings += (pending->at[i].offset - from) << 20;
-    *question = (MemoQuestion){tables, arena, pending, hash_mix(hash ^ surroundings)};
+    *question = (MemoQuestion){tables, arena, pending, 0, 0};
+    if (!has_letters(arena, pending)) question->n_word = ordinary_word(probes, text.bytes + from, text.length - from);
+    if (!memo_text_key(lexer, text, from, question->n_word, &question->text)) return false;
+    uint64_t offsets = 0;
+    for (uint32_t i = 0; i < pending->n; i++) offsets += hash_mix(pending->at[i].offset - from + 1);
+    question->text = hash_mix(question->text ^ offsets);
     return true;
 }
 

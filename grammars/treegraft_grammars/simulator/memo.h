@@ -22,7 +22,12 @@ typedef struct {
     const Arena *arena;
     const VersionSet *pending;
     uint64_t text; /* hash of all that matters of the text */
+    uint32_t n_word; /* bytes at its end that are an ordinary word */
 } MemoQuestion;
+
+/* Hash of all that matters of a text from `from` on, which ends in an ordinary word of `n_word` bytes. False when nothing
+ * about this text can be remembered: it is too long, or ends inside a character. */
+bool memo_text_key(const Lexer *lexer, Text text, uint32_t from, uint32_t n_word, uint64_t *key);
 
 /* False when verdicts about this text cannot be remembered: it is too long, or ends inside a character. */
 bool memo_ask(const Tables *tables, const Lexer *lexer, const Probes *probes, const Arena *arena,

@@ -60,6 +60,11 @@ static bool find_keywords(Probes *self, Lexer *lexer, const Tables *tables, uint
     return true;
 }
 
+static bool add_single(Probes *self, uint8_t c) {
+    self->single[c] = (uint16_t)self->n_suffixes;
+    return probes_add_suffix(self, &c, 1);
+}
+
 bool probes_init(Probes *self, Lexer *lexer, const Tables *tables) {
     memset(self, 0, sizeof *self);
     const AbiLanguage *abi = tables->abi;
@@ -80,8 +85,27 @@ bool probes_init(Probes *self, Lexer *lexer, const Tables *tables) {
         else self->literals[n++] = self->literals[i];
     }
     self->n_literals = n;
-    for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES; i++)
+    memset(self->single, 0xFF, sizeof self->single);
+    /* Single characters first, since what they show saves trying others; but tried in the order above. */
+    enum { N_SUFFIXES = sizeof SUFFIXES / sizeof *SUFFIXES };
+    uint16_t order[N_SUFFIXES];
+    for (uint32_t i = 0; i < N_SUFFIXES; i++) {
+        order[i] = (uint16_t)self->n_suffixes;
+        if (!SUFFIXES[i][1] && !add_single(self, (uint8_t)*SUFFIXES[i])) return false;
+    }
+    self->n_chosen = self->n_suffixes;
+    for (uint8_t c = ' '; c < 0x7F; c++)
+        if (self->single[c] == 0xFFFF && !add_single(self, c)) return false;
+    for (uint32_t i = 0; i < N_SUFFIXES; i++) {
+        if (!SUFFIXES[i][1]) continue;
+        order[i] = (uint16_t)self->n_suffixes;
         if (!probes_add_suffix(self, (const uint8_t *)SUFFIXES[i], (uint32_t)strlen(SUFFIXES[i]))) return false;
+    }
+    for (uint32_t i = N_SUFFIXES; i-- > 0;) {
+        uint32_t place = 0;
+        while (self->order[place] != order[i]) place++;
+        probes_prefer(self, place);
+    }
     return true;
 }
 
@@ -90,17 +114,26 @@ void probes_free(Probes *self) {
     for (uint32_t i = 0; i < self->n_suffixes; i++) free((void *)self->suffixes[i].bytes);
     free(self->literals);
     free(self->suffixes);
+    free(self->order);
     memset(self, 0, sizeof *self);
 }
 
 bool probes_add_suffix(Probes *self, const uint8_t *bytes, uint32_t length) {
+    if (self->n_suffixes == self->cap_order) {
+        uint32_t wanted = self->cap_order ? 2 * self->cap_order : 256;
+        uint16_t *larger = realloc(self->order, wanted * sizeof *larger);
+        if (!larger) return false;
+        self->order = larger;
+        self->cap_order = wanted;
+    }
+    self->order[self->n_suffixes] = (uint16_t)self->n_suffixes;
     return piece_add(&self->suffixes, &self->n_suffixes, &self->cap_suffixes, bytes, length, 0);
 }
 
-void probes_prefer(Probes *self, uint32_t idx) {
-    Piece winner = self->suffixes[idx];
-    memmove(self->suffixes + 1, self->suffixes, idx * sizeof *self->suffixes);
-    self->suffixes[0] = winner;
+void probes_prefer(Probes *self, uint32_t place) {
+    uint16_t winner = self->order[place];
+    memmove(self->order + 1, self->order, place * sizeof *self->order);
+    self->order[0] = winner;
 }
 
 void probes_range(const Probes *self, const uint8_t *bytes, uint32_t length, uint32_t *from, uint32_t *to) {

@@ -15,8 +15,12 @@ typedef struct {
     Piece *literals; /* spellings of terminals and keywords, sorted by bytes */
     uint32_t n_literals, cap_literals;
     uint32_t max_literal;
-    Piece *suffixes; /* general continuations; the one that helped last comes first */
+    Piece *suffixes; /* general continuations: among them each printable character alone */
     uint32_t n_suffixes, cap_suffixes;
+    uint32_t n_chosen;    /* single characters at the front of `suffixes` that were not added for completeness */
+    uint16_t single[128]; /* of each printable character: which suffix it is, alone */
+    uint16_t *order; /* indices of suffixes; the one that helped last comes first */
+    uint32_t cap_order;
 } Probes;
 
 /* Collects the spellings of the grammar: names of terminals and the keywords that its keyword lexer knows. */
@@ -25,7 +29,7 @@ void probes_free(Probes *self);
 
 /* Adds a general continuation (copied). */
 bool probes_add_suffix(Probes *self, const uint8_t *bytes, uint32_t length);
-void probes_prefer(Probes *self, uint32_t idx);
+void probes_prefer(Probes *self, uint32_t place); /* in `order` */
 
 /* Literals that begin with these bytes: [*from, *to). */
 void probes_range(const Probes *self, const uint8_t *bytes, uint32_t length, uint32_t *from, uint32_t *to);

@@ -137,7 +137,7 @@ void recover(Simulator *simulator, const Frontier *from, Text text, Outcome *out
         /* A search in vain leaves the deaths of its own last guess behind. */
         VersionSet dead = run->dead;
         uint32_t died_at = run->died_at, died_token = run->died_token;
-        if (run->witness || (run->pending.n && witness_search(simulator, text))) {
+        if (run->witness || (run->pending.n && witness_search(simulator, text, 0))) {
             outcome->state = frontier_make(from->arena, &run->pending, &text, from->base);
             outcome->confidence = confidence_of(text.length - last, n_repairs);
             return;

@@ -12,6 +12,8 @@ void run_begin(Run *self, RunMode mode, Text text, uint32_t mark) {
     self->keeps_reached = false;
     self->witness = self->accepted = self->exhausted = false;
     self->died_at = self->died_token = self->n_denied = 0;
+    self->denied_beyond = false;
+    self->trace.n = 0;
     self->long_start = self->long_end = 0;
     self->n_steps = 0;
     self->between = NULL;
@@ -310,6 +312,14 @@ static bool overlay_allows(Run *self, const Version *version, const Version *red
     return !tables->layout.enabled || layout_allows(self, version, token);
 }
 
+/* Whether the overlay's opinion of this terminal depends on its bytes. */
+static bool looks_inside(const Tables *tables, uint16_t symbol) {
+    if (tables->marks[symbol] & (MARK_DECIMAL | MARK_JSON_NUMBER)) return true;
+    for (uint32_t i = 0; i < tables->n_one_line; i++)
+        if (tables->one_line[i] == symbol) return true;
+    return false;
+}
+
 static void shift(Run *self, Version version, const Token *token, const AbiAction *action) {
     if (!action->shift.extra) {
         version.node = arena_push(self->arena, version.node, action->shift.state);
@@ -347,6 +357,9 @@ static void read_token(Run *self, Version version) {
             has_token = tables_lex_mode(tables, state).lex_state != ABI_NO_LOOKAHEAD;
             before = version;
             if (has_token) {
+                if (self->trace.n < RUN_MAX_READS)
+                    self->trace.at[self->trace.n] = (Read){version.offset, version.scan, state};
+                self->trace.n++;
                 token = lexer_read(self->lexer, tables, arena, state, version.offset, version.scan);
                 if (token.touched && !version.guessing) {
                     versions_add(&self->pending, arena, version);
@@ -381,6 +394,8 @@ static void read_token(Run *self, Version version) {
                     return;
                 }
                 self->n_denied++;
+                if (token.end >= self->mark && (token.start >= self->mark || looks_inside(tables, token.symbol)))
+                    self->denied_beyond = true;
                 if (carried == ARENA_NONE) die(self, before, token.start);
                 return;
             }

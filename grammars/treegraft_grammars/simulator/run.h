@@ -21,6 +21,19 @@ typedef struct {
     Version at[RUN_MAX_VERSIONS];
 } VersionSet;
 
+/* Where a run asked for tokens, in order; more than RUN_MAX_READS are counted only. */
+typedef struct {
+    uint32_t offset, scan;
+    uint16_t state;
+} Read;
+
+enum { RUN_MAX_READS = 12 };
+
+typedef struct {
+    uint32_t n;
+    Read at[RUN_MAX_READS];
+} Trace;
+
 typedef enum {
     RUN_READ,    /* collect versions whose next token is not decided yet, and look for a witness beyond them */
     RUN_WITNESS, /* the text is complete: stop at the first token that reaches `mark` */
@@ -46,6 +59,8 @@ struct Run {
     VersionSet dead;    /* the versions that died there, as they were before reading that token */
     int32_t lowest;      /* height of the lowest entry that was looked at */
     uint32_t n_denied;   /* tokens that the grammar takes and the overlay does not */
+    bool denied_beyond;  /* one of them for what it holds or where it begins, which is not decided before `mark` */
+    Trace trace;
     uint64_t n_steps, max_steps;
     bool exhausted;
     /* Called with the only version between two tokens; returns true to stop the run. May be NULL. */

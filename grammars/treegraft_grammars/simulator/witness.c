@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Lexes of the last resort, the search over characters the lexer consumes. */
-enum { MAX_SEARCH = 600, MAX_QUEUE = 256, MAX_PATH = 8, LONGEST_UNIT = 6 };
+enum { MAX_QUEUE = 6, MAX_PATH = 8, LONGEST_UNIT = 6 };
 
 /* A long undecided tail is read again for every probe: the search ends after this many bytes, but not before as many
  * probes as usually suffice. */
@@ -17,7 +17,9 @@ typedef struct {
     const VersionSet *whole; /* not NULL: what a probe that helped must be read from, too */
     uint32_t from;      /* where the first undecided token begins */
     uint32_t n_probes;
-    uint64_t n_bytes;
+    uint64_t n_bytes, n_runs;
+    bool is_confirmed;  /* the last probe helped, if not the whole */
+    uint32_t n_word;    /* bytes at the end that are an ordinary word */
     bool dead[256];     /* first bytes of probes that cannot help, whatever follows them */
 } Search;
 
@@ -35,6 +37,8 @@ static bool holds(Search *self, const uint8_t *probe, uint32_t length) {
     self->simulator->lexer.furthest = 0;
     if (self->dead[*probe] || length > WITNESS_PROBE || (self->n_bytes > MAX_BYTES && self->n_probes > MIN_PROBES)) return false;
     self->n_probes++;
+    self->n_runs++;
+    self->is_confirmed = false;
     self->n_bytes += text.length - self->from;
     memcpy((uint8_t *)text.bytes + text.length, probe, length);
     uint32_t mark = text.length + 1;
@@ -44,7 +48,24 @@ static bool holds(Search *self, const uint8_t *probe, uint32_t length) {
         if (length == 1 && !self->simulator->lexer.touched_ever) self->dead[*probe] = true;
         return false;
     }
+    self->is_confirmed = true;
     return !self->whole || reads(self, self->whole, text, mark);
+}
+
+/* Single characters after which the lexers wanted more: paths to search on. */
+enum { MAX_LIVE = 2 };
+
+typedef struct {
+    uint8_t bytes[MAX_LIVE];
+    uint32_t n;
+} Live;
+
+static void add_live(Live *live, const Probes *probes, const uint8_t *before, const uint8_t *after, uint32_t idx) {
+    uint8_t least = 0xFF; /* digits before letters */
+    for (uint32_t i = 0; i < ALIKE_PROBES && i < probes->n_suffixes; i++)
+        if ((i == idx || (before[i] && !after[i])) && probes->suffixes[i].length == 1 && *probes->suffixes[i].bytes < least)
+            least = *probes->suffixes[i].bytes;
+    if (least < 0x7F && live->n < MAX_LIVE) live->bytes[live->n++] = least;
 }
 
 static bool is_word(uint8_t c) {
@@ -81,12 +102,31 @@ static bool is_number_end(const Search *self) {
     return n_letters <= LONGEST_UNIT && at < self->text.length && is_digit(bytes[at]);
 }
 
-static bool by_suffix(Search *self) {
-    Probes *probes = &self->simulator->probes;
-    for (uint32_t i = 0; i < probes->n_suffixes; i++) {
-        if (!holds(self, probes->suffixes[i].bytes, probes->suffixes[i].length)) continue;
-        probes_prefer(probes, i);
-        return true;
+/* Tries all general continuations, those that read alike once. `live`, if not NULL, is told of a few single characters that
+ * the lexers took in without coming to an end. */
+static bool by_suffix(Search *self, Live *live) {
+    Simulator *simulator = self->simulator;
+    Probes *probes = &simulator->probes;
+    uint8_t alive[ALIKE_PROBES], before[ALIKE_PROBES];
+    memset(alive, 1, sizeof alive);
+    for (uint32_t place = 0; place < probes->n_suffixes; place++) {
+        uint32_t idx = probes->order[place];
+        if (idx < ALIKE_PROBES && !alive[idx]) continue;
+        Piece probe = probes->suffixes[idx];
+        uint64_t n_runs = self->n_runs;
+        if (holds(self, probe.bytes, probe.length)) {
+            probes_prefer(probes, place);
+            return true;
+        }
+        if (self->n_runs == n_runs) continue; /* known to be dead, or out of budget */
+        bool is_live = live && simulator->lexer.furthest == self->text.length + probe.length;
+        bool is_general = !self->is_confirmed && !simulator->run.denied_beyond;
+        if (!is_general && !is_live) continue;
+        memcpy(before, alive, sizeof alive);
+        if (is_general)
+            alike_strike(&simulator->alike, &simulator->lexer, &simulator->tables, simulator->run.arena, probes, self->text,
+                         self->n_word, &simulator->run.trace, idx, alive);
+        if (is_live) add_live(live, probes, before, alive, idx);
     }
     return false;
 }
@@ -153,26 +193,30 @@ static bool by_scanner_words(Search *self) {
     return false;
 }
 
-/* Breadth-first over characters that the lexer consumes after the text. */
-static bool by_search(Search *self) {
+/* Breadth-first over characters that the lexers take in after the text. */
+static bool by_search(Search *self, const Live *first) {
     uint8_t paths[MAX_QUEUE][MAX_PATH];
-    uint8_t lengths[MAX_QUEUE];
-    uint32_t n = 1, at = 0, n_tried = 0;
-    lengths[0] = 0;
-    while (at < n) {
-        uint8_t *path = paths[at];
-        uint32_t length = lengths[at++];
-        for (uint8_t c = ' '; c < 0x7F; c++) {
-            if (++n_tried > MAX_SEARCH) return false;
-            path[length] = c;
-            if (holds(self, path, length + 1)) return true;
-            bool is_live = self->simulator->lexer.furthest == self->text.length + length + 1;
-            if (!is_live || n == MAX_QUEUE || length + 2 > MAX_PATH) continue;
-            memcpy(paths[n], path, length + 1);
-            lengths[n++] = (uint8_t)(length + 1);
+    uint32_t lengths[MAX_QUEUE], n = 0;
+    for (uint32_t i = 0; i < first->n; i++) paths[n][0] = first->bytes[i], lengths[n++] = 1;
+    uint32_t length = self->text.length, n_word = self->n_word;
+    bool found = false;
+    for (uint32_t at = 0; at < n && !found; at++) {
+        memcpy((uint8_t *)self->text.bytes + length, paths[at], lengths[at]);
+        self->text.length = length + lengths[at];
+        self->n_word = 0;
+        memset(self->dead, 0, sizeof self->dead);
+        Live live = {.n = 0};
+        found = by_suffix(self, &live);
+        for (uint32_t i = 0; i < live.n && n < MAX_QUEUE && lengths[at] < MAX_PATH; i++) {
+            memcpy(paths[n], paths[at], lengths[at]);
+            paths[n][lengths[at]] = live.bytes[i];
+            lengths[n++] = lengths[at] + 1;
         }
     }
-    return false;
+    self->text.length = length;
+    self->n_word = n_word;
+    memset(self->dead, 0, sizeof self->dead);
+    return found;
 }
 
 /* Blanks after a line break may be half an indentation. Columns that the scanner remembers are where the line may begin;
@@ -239,12 +283,13 @@ static bool search(Search *self) {
     bool is_long = length - self->from > LONG_TEXT;
     if (is_long && by_scanner_words(self)) return true;
     if (by_overlap(self)) return true;
-    if (by_suffix(self)) return true;
+    Live live = {.n = 0};
+    if (by_suffix(self, &live)) return true;
     if (is_blank && by_literal(self)) return true;
     if (!is_long && by_scanner_words(self)) return true;
     if (may_be_before_indentation(self) && by_indentation(self)) return true;
     if (is_blank) return false;
-    return (!is_word(last) || is_number_end(self)) && by_search(self);
+    return (!is_word(last) || is_number_end(self)) && by_search(self, &live);
 }
 
 /* The text ends inside a character: any character that begins with these bytes may be meant. */
@@ -269,7 +314,7 @@ static bool search_partial(Search *self, uint32_t n_partial) {
         found = holds(self, &final, 1);
         self->text.length += 1;
         memset(self->dead, 0, sizeof self->dead);
-        if (!found && i % 16 == 0) found = by_suffix(self);
+        if (!found && i % 16 == 0) found = by_suffix(self, NULL);
     }
     return found;
 }
@@ -289,10 +334,10 @@ static bool is_narrow(const Run *run, uint32_t from) {
     return run->dead.n && run->died_at > from + MAX_AGAIN && run->died_at <= run->text.length;
 }
 
-bool witness_search(Simulator *simulator, Text text) {
+bool witness_search(Simulator *simulator, Text text, uint32_t n_word) {
     Run *run = &simulator->run;
     VersionSet pending = run->pending, dead = run->dead;
-    Search self = {.simulator = simulator, .text = text};
+    Search self = {.simulator = simulator, .text = text, .n_word = n_word};
     search_from(&self, &pending);
     simulator->counters.n_searches++;
     uint32_t n_partial = utf8_partial(text.bytes, text.length);
@@ -320,7 +365,7 @@ bool witness_known(Simulator *simulator, Text text) {
     Run *run = &simulator->run;
     MemoQuestion question;
     if (!memo_ask(&simulator->tables, &simulator->lexer, &simulator->probes, run->arena, &run->pending, text, &question))
-        return witness_search(simulator, text);
+        return witness_search(simulator, text, 0);
     int known = memo_recall(&simulator->memo, &question);
     if (known >= 0) return known;
     uint32_t from = text.length;
@@ -335,7 +380,7 @@ bool witness_known(Simulator *simulator, Text text) {
         run->lowest = top = 0;
     }
     uint64_t n_exhausted = simulator->counters.n_exhausted;
-    bool found = witness_search(simulator, text);
+    bool found = witness_search(simulator, text, question.n_word);
     /* A search that hit a bound says nothing about other places. */
     if (simulator->counters.n_exhausted == n_exhausted)
         memo_learn(&simulator->memo, &question, (uint32_t)(top - run->lowest), found);
