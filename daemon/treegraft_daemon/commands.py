@@ -193,7 +193,7 @@ def _suggestions_as_json(place: Place, language: str | None, found: Suggestions)
         "file": str(place.path),
         "line": place.line,
         "column": place.column,
-        "language": language,
+        "language": found.language or language,
         "constrained": found.constrained,
         "reason": found.reason,
         "candidates": candidates,

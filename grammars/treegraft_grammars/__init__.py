@@ -16,6 +16,7 @@ from .registry import UnknownLanguage, UnsupportedGrammar, distrust, language_of
 
 if TYPE_CHECKING:
     from .constraint import Grammar, Parsed, ParseState, grammar_for
+    from .injection import Region, is_host, region_at
     from .judge import Judge
     from .vocabulary import Vocabulary
 
@@ -24,14 +25,17 @@ __all__ = [
     "Judge",
     "ParseState",
     "Parsed",
+    "Region",
     "UnknownLanguage",
     "UnsupportedGrammar",
     "Vocabulary",
     "distrust",
     "grammar_for",
+    "is_host",
     "language_of",
     "language_of_lsp",
     "languages",
+    "region_at",
 ]
 
 # The language server asks only for names of languages: it need not pay for the native module, tree-sitter or numpy.
@@ -40,6 +44,9 @@ _HOME = {
     "ParseState": "constraint",
     "Parsed": "constraint",
     "grammar_for": "constraint",
+    "Region": "injection",
+    "is_host": "injection",
+    "region_at": "injection",
     "Judge": "judge",
     "Vocabulary": "vocabulary",
 }

@@ -88,6 +88,10 @@ class Judge:
         old, new = self._parser.parse(prefix + suffix), self._parser.parse(combined)
         return _by_nodes(_errors(old), _errors(new), prefix, completion, suffix)
 
+    def tree(self, text: bytes) -> Tree:
+        """tree-sitter's tree of `text`, kept as that of the last base."""
+        return self._parse_base(text)[1]
+
     def _parse_base(self, text: bytes) -> tuple[bytes, Tree]:
         """The tree of `text`, by an edit of the last base when they share most of their bytes."""
         if self._base is not None:

@@ -49,6 +49,14 @@ def language_of_lsp(language_id: str) -> str | None:
     return _BY_LSP_ID.get(language_id)
 
 
+def language_of_word(word: str) -> str | None:
+    """The language that people call `word`, as at a fenced block of Markdown: a name, an alias or an extension."""
+    word = word.lower()
+    if word in _BY_NAME:
+        return word
+    return _BY_ALIAS.get(word) or _BY_LSP_ID.get(word) or _BY_EXTENSION.get(f".{word}")
+
+
 def row_of(name: str) -> Language:
     """The row of a language by its name here; raises UnknownLanguage."""
     row = _BY_NAME.get(name)
@@ -118,6 +126,7 @@ def _by(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 _BY_NAME = {row.name: row for row in LANGUAGES}
+_BY_ALIAS = _by((key, row.name) for row in LANGUAGES for key in row.aliases)
 _BY_LSP_ID = _by((key, row.name) for row in LANGUAGES for key in row.lsp_ids)
 _BY_EXTENSION = _by((key, row.name) for row in LANGUAGES for key in row.extensions)
 _BY_FILE_NAME = _by((key, row.name) for row in LANGUAGES for key in row.file_names)

@@ -19,6 +19,7 @@ class Language:
     extensions are lower case with their dot; file_names are whole names; interpreters are what a shebang calls, without
     version digits; `entry` is the function of `module` that returns the grammar.
 
+    aliases: what people call it at a fenced block of Markdown, besides its name, its LSP ids and its extensions.
     extra: the extra of treegraft that installs the grammar; "" for a language of every install.
     untrusted: why the grammar is no constraint, "" if it is one. Such a language is completed without constraint, and
     said to be.
@@ -33,6 +34,7 @@ class Language:
     entry: str = "language"
     file_names: tuple[str, ...] = ()
     interpreters: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
     extra: str = ""
     licence: str = "MIT"
     untrusted: str = ""
@@ -52,7 +54,7 @@ LANGUAGES: tuple[Language, ...] = (
         extensions=(".py", ".pyi", ".pyw"),
         file_names=("SConstruct", "SConscript", "wscript", ".pythonrc", ".pythonstartup"),
         interpreters=("python", "pypy"),
-        module="tree_sitter_python", known_gaps="takes a positional argument after a named one",
+        aliases=("python3",), module="tree_sitter_python", known_gaps="takes a positional argument after a named one",
     ),
     Language(
         name="javascript",
@@ -84,7 +86,7 @@ LANGUAGES: tuple[Language, ...] = (
         file_names=(".babelrc", ".jshintrc", ".swcrc", ".watchmanconfig", "composer.lock", "Pipfile.lock"),
         module="tree_sitter_json", known_gaps="refuses exponents with a plus sign",
     ),
-    Language(name="go", lsp_ids=("go",), extensions=(".go",), module="tree_sitter_go", known_gaps="escapes in strings and paths of imports are not looked at; an empty statement after {"),
+    Language(name="go", lsp_ids=("go",), extensions=(".go",), aliases=("golang",), module="tree_sitter_go", known_gaps="escapes in strings and paths of imports are not looked at; an empty statement after {"),
     Language(
         name="rust", lsp_ids=("rust",), extensions=(".rs",), interpreters=("rust-script",), module="tree_sitter_rust", known_gaps="takes 4 % of the broken mutants that rustc refuses"
     ),
@@ -105,7 +107,7 @@ LANGUAGES: tuple[Language, ...] = (
             "PKGBUILD", "APKBUILD",
         ),
         interpreters=("bash", "sh", "dash", "ash"),
-        module="tree_sitter_bash",
+        aliases=("shell",), module="tree_sitter_bash",
         known_gaps="takes fi, done and esac for commands; backquotes in quotes, some conditions of [[ ]]",
     ),
     Language(
@@ -113,7 +115,7 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("csharp",),
         extensions=(".cs", ".csx"),
         interpreters=("dotnet-script",),
-        module="tree_sitter_c_sharp",
+        aliases=("c#",), module="tree_sitter_c_sharp",
         extra=MORE,
     ),
     Language(
@@ -285,14 +287,14 @@ LANGUAGES: tuple[Language, ...] = (
         extra=MORE, untrusted="it refuses most Gradle scripts", known_gaps="closures with parameters, ?: and ?., calls without parentheses",
     ),
     Language(
-        name="objective-c", lsp_ids=("objective-c",), extensions=(".m",), module="tree_sitter_objc", extra=MORE, known_gaps="macros of Apple's and React's headers"
+        name="objective-c", lsp_ids=("objective-c",), extensions=(".m",), aliases=("objc", "objectivec"), module="tree_sitter_objc", extra=MORE, known_gaps="macros of Apple's and React's headers"
     ),
     Language(
         name="powershell",
         lsp_ids=("powershell",),
         extensions=(".ps1", ".psm1", ".psd1"),
         interpreters=("pwsh", "powershell"),
-        module="tree_sitter_powershell",
+        aliases=("pwsh",), module="tree_sitter_powershell",
         extra=MORE, known_gaps="words with a backslash or a percent sign among a command's arguments",
         probes=("#>", "\"@", "\n\"@", "\n'@"),
     ),
@@ -310,7 +312,7 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("dockerfile",),
         extensions=(".dockerfile", ".containerfile"),
         file_names=("Dockerfile", "Containerfile"),
-        module="tree_sitter_containerfile",
+        aliases=("docker",), module="tree_sitter_containerfile",
         extra=MORE, untrusted="not tested on enough real files",
     ),
     Language(

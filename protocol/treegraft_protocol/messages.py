@@ -140,12 +140,16 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Suggestions(Message, frozen=True):
-    """Answer to Complete: best first, possibly none; `reason` says why there are none or what was switched off."""
+    """Answer to Complete: best first, possibly none; `reason` says why there are none or what was switched off.
+
+    `language`: the one written at the cursor, which in a script or a fenced block is not the document's; "" if unknown.
+    """
 
     id: Count
     items: tuple[Suggestion, ...]
     constrained: bool
     reason: str = ""
+    language: str = ""
     timings: Timings = Timings()
 
 

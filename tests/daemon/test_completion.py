@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -12,6 +13,7 @@ from treegraft_daemon.engine import completion
 from treegraft_daemon.engine.completion import suggest
 from treegraft_daemon.engine.model.law import Context
 from treegraft_daemon.telemetry import Counters
+from treegraft_grammars import Judge
 from treegraft_protocol.messages import Complete, Suggestions
 
 TOKENS = [bytes([byte]) for byte in range(256)]
@@ -206,6 +208,62 @@ def test_a_language_whose_grammar_is_not_trusted_is_said() -> None:
     assert found.reason == "constraint off: markdown is not trusted: its grammar takes every text"
 
 
+def test_a_script_is_read_by_the_grammar_of_its_own_language() -> None:
+    page = "<p>)]\n<script>\nlet x = f([$0;\n</script>\n<p>b\n"
+    found = check(page, draws=[[")", "1"], ["}", "]"], [")"], "\n"], expect="1])", language="html")
+    assert (found.language, found.constrained) == ("javascript", True)
+    check("<style>\na { color: $0\n}\n</style>", draws=[["}}", "red"], ";", "\n"], expect="red;", language="html")
+    check(
+        '<script type="application/json">[1, $0]</script>', draws=[[",", "]", "2"], "\n"], expect="2", language="html"
+    )
+    # A template is of no language that we know.
+    found = check("<script type=text/x>f([$0\n</script>", draws=[")", "\n"], expect=")", language="html")
+    assert found.language == "html"
+
+
+def test_a_completion_does_not_end_the_script_it_stands_in() -> None:
+    check(
+        "<script>\nx = '$0';\n</script>\n",
+        draws=["<", ["/script", "/b"], ">", "'", "\n"],
+        expect="</b>",
+        language="html",
+    )
+    # The joint counts, too.
+    page = "<script>\nx = '$0script';\n</script>\n"
+    check(page, draws=["a", "<", "/", "<end>"], expect="a<", language="html")
+
+
+def test_a_fenced_block_is_read_by_the_grammar_of_its_own_language() -> None:
+    page = "# A\n\nSome (words.\n\n```python\nx = f([$0\n```\n\nMore) words.\n"
+    found = check(page, draws=[[")", "1"], ["}", "]"], [")"], "\n"], expect="1])", language="markdown")
+    assert (found.language, found.constrained, found.reason) == ("python", True, "")
+    # A line of a template may be a fence for JavaScript, but not here.
+    page = "```js\nx = $0\ny\n```\n"
+    check(page, draws=["f(`a", ["\n```\n", "b"], "`)", "\n"], expect="f(`a`)", language="markdown")
+
+
+def test_a_block_of_a_language_without_a_grammar_is_said() -> None:
+    found = check("```scss\na { $0\n```\n", draws=["x", "\n"], expect="x", language="markdown")
+    assert (found.language, found.constrained) == ("scss", False)
+    assert found.reason == "constraint off: scss is not trusted: it refuses most files that use modules"
+    # Unconstrained or not, the block must not be closed.
+    check("```scss\na {\n$0\n```\n", draws=["b\n", "```\n", "\n"], expect="b", language="markdown", multiline=True)
+
+
+def test_both_grammars_judge_what_is_written_in_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Strict(Judge):
+        def adds_error(self, prefix: bytes, completion_: bytes, suffix: bytes) -> bool:
+            asked.append((prefix, completion_, suffix))
+            return super().adds_error(prefix, completion_, suffix)
+
+    monkeypatch.setattr(completion, "Judge", Strict)
+    monkeypatch.setattr(completion, "_JUDGES", OrderedDict())
+    check("<p>\n<script>let x = $0;</script>\n", draws=["1", "\n"], expect="1", language="html")
+    assert asked == [(b"let x = ", b"1", b";"), (b"<p>\n<script>let x = ", b"1", b";</script>\n")]
+
+
 def test_cancelled_before_and_within() -> None:
     assert ask("x = $0\n", lambda _: [b"a"], cancelled=lambda: True).reason == "cancelled"
     polls = iter([False] * 5 + [True] * 9)
@@ -224,7 +282,7 @@ def test_what_the_judge_refuses_is_withheld_and_counted(monkeypatch: pytest.Monk
         def adds_error(self, prefix: bytes, completion_: bytes, suffix: bytes) -> bool:
             return completion_ != b"f"
 
-    monkeypatch.setattr(completion, "_judge", lambda context: Strict())
+    monkeypatch.setattr(completion, "_judge", lambda document, language: Strict())
     counters = Counters()
     text = b"f.a\n"
     found = ask("x = $0\n", lambda written: [text[len(written) : len(written) + 1]], counters=counters)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from treegraft_grammars import languages
+from treegraft_grammars import Judge, languages
 
 SOURCE = """\
 import os
@@ -67,6 +68,59 @@ def test_complete_starts_the_engine_and_prints_what_parses(environment: dict[str
         assert run(environment, "check", str(other)).returncode == 0
     assert path.read_text() == SOURCE
     assert json.loads(run(environment, "status", "--json").stdout)["running"]
+
+
+PAGE = """\
+<!DOCTYPE html>
+<p>A page (with a script</p>
+<script>
+function total(values) {
+  let sum = 0;
+  for (const value of values) {
+    sum += value;
+  }
+  return sum;
+}
+console.log(total([1, 2]));
+console.log(total(
+</script>
+"""
+NOTES = """\
+# Notes (unfinished
+
+```python
+import os
+
+def first(path):
+    return os.path.join(path, "a")
+
+def second(path):
+    return os.path.join(
+```
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line", "language", "inside"),
+    [
+        ("a.html", PAGE, 12, "javascript", r"<script>(.*)</script>"),
+        ("a.md", NOTES, 10, "python", r"```python\n(.*)```"),
+    ],
+)
+def test_complete_within_another_language(
+    environment: dict[str, str], tmp_path: Path, name: str, text: str, line: int, language: str, inside: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    lines = text.split("\n")
+    answer = run(environment, "complete", f"{path}:{line}:{len(lines[line - 1]) + 1}", "-n", "3", "--json")
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)
+    assert (found["language"], found["constrained"], bool(found["candidates"])) == (language, True, True), found
+    for candidate in found["candidates"]:
+        written = "\n".join([*lines[: line - 1], lines[line - 1] + candidate["text"], *lines[line:]])
+        body = re.search(inside, written, re.DOTALL)
+        assert body and Judge(language).first_error(body[1].encode()) is None, candidate
 
 
 def test_the_same_seed_gives_the_same_text(environment: dict[str, str], tmp_path: Path) -> None:

@@ -21,7 +21,16 @@ from treegraft_daemon.engine.particles import Particle, World, beam, explore, po
 from treegraft_daemon.engine.sampler import Choice, choose
 from treegraft_daemon.engine.stopping import Free, Place, Reading, Stopping
 from treegraft_daemon.telemetry import Counters, span
-from treegraft_grammars import Judge, UnknownLanguage, UnsupportedGrammar, distrust, grammar_for
+from treegraft_grammars import (
+    Judge,
+    Region,
+    UnknownLanguage,
+    UnsupportedGrammar,
+    distrust,
+    grammar_for,
+    is_host,
+    region_at,
+)
 from treegraft_protocol.messages import Complete, Suggestion, Suggestions, Timings
 
 log = logging.getLogger(__name__)
@@ -51,14 +60,16 @@ def suggest(
     budget = _Budget(request, cancelled)
     rng = np.random.default_rng(request.seed)
     with span() as parsing:
-        cursor, start, confidence, off = _at_cursor(request, context)
-        stopping = Stopping(cursor, start, context.prefix, context.suffix, multiline=request.multiline)
+        region = _region(request, context)
+        cursor, start, confidence, off = _at_cursor(request, region)
+        stopping = Stopping(cursor, start, region.prefix, region.suffix, multiline=request.multiline)
     try:
         with span() as prefilling:
-            draws, healed = law.prefill(context, Sampling(request.temperature, rng), cancelled)
+            spoken = replace(context, language=region.language)
+            draws, healed = law.prefill(spoken, Sampling(request.temperature, rng), cancelled)
     except Cancelled:
-        return Suggestions(id=request.id, items=(), constrained=not off, reason="cancelled")
-    writer = _Writer(law, stopping)
+        return Suggestions(id=request.id, items=(), constrained=not off, reason="cancelled", language=region.language)
+    writer = _Writer(law, stopping, region)
     place = Place(b"", cursor, healed)
     with span() as decoding:
         if request.n <= 1:
@@ -68,8 +79,8 @@ def suggest(
         else:
             written = beam(place, law.fork(request.n), _world(writer, law, budget))
     with span() as judging:
-        judge = None if not request.constraint else _judge(context)
-        items, why = _ranked(written, stopping, context, judge, confidence, budget, counters or Counters())
+        judges = _judges(context, region) if request.constraint else []
+        items, why = _ranked(written, stopping, region, judges, confidence, budget, counters or Counters())
     reasons = [off, "" if items else why]
     timings = Timings(
         parse_ms=parsing.ms,
@@ -81,22 +92,38 @@ def suggest(
         n_steps=budget.n_steps,
     )
     reason = "; ".join(filter(None, reasons))
-    return Suggestions(id=request.id, items=tuple(items), constrained=not off, reason=reason, timings=timings)
+    return Suggestions(
+        id=request.id,
+        items=tuple(items),
+        constrained=not off,
+        reason=reason,
+        language=region.language,
+        timings=timings,
+    )
 
 
-def _at_cursor(request: Complete, context: Context) -> tuple[Reading, Reading, float, str]:
+def _region(request: Complete, context: Context) -> Region:
+    """The text around the cursor that is of one language: the document, or a script or block within it."""
+    region = None
+    if request.constraint and is_host(context.language) and (judge := _judge(context.document, context.language)):
+        tree = judge.tree(context.prefix + context.suffix)
+        region = region_at(context.language, tree.root_node, context.prefix, context.suffix)
+    return region or Region(context.language, context.prefix, context.suffix)
+
+
+def _at_cursor(request: Complete, region: Region) -> tuple[Reading, Reading, float, str]:
     """States at the cursor and of an empty text, trust in the first, and why the constraint is off ("" if it is on)."""
     if not request.constraint:
         return Free(), Free(), 0.0, "constraint off: not asked for"
     try:
-        if why := distrust(context.language):
-            return Free(), Free(), 0.0, f"constraint off: {context.language} is not trusted: {why}"
-        grammar = grammar_for(context.language)
+        if why := distrust(region.language):
+            return Free(), Free(), 0.0, f"constraint off: {region.language} is not trusted: {why}"
+        grammar = grammar_for(region.language)
     except UnknownLanguage:
-        return Free(), Free(), 0.0, f"constraint off: no grammar for {context.language or 'this file'}"
+        return Free(), Free(), 0.0, f"constraint off: no grammar for {region.language or 'this file'}"
     except UnsupportedGrammar as problem:
         return Free(), Free(), 0.0, f"constraint off: {problem}"
-    parsed = grammar.parse(context.prefix)
+    parsed = grammar.parse(region.prefix)
     if parsed.confidence <= 0:
         return Free(), Free(), 0.0, "constraint off: the text before the cursor cannot be read"
     return parsed.state, grammar.start(), parsed.confidence, ""
@@ -174,10 +201,11 @@ def _world(writer: _Writer, law: Law, budget: _Budget) -> World[Place]:
 class _Writer:
     """Turns a token into the place after it: healed bytes first, then the rules of stopping over the grammar."""
 
-    def __init__(self, law: Law, stopping: Stopping) -> None:
+    def __init__(self, law: Law, stopping: Stopping, region: Region) -> None:
         self._tokens = law.vocabulary.tokens
         self._end_tokens = law.end_tokens
         self._stopping = stopping
+        self._region = region
         self._verdicts: dict[tuple[Reading, bytes, int], Place | None] = {}
         self.n_checks = 0
         self.seconds = 0.0
@@ -221,7 +249,8 @@ class _Writer:
         # Particles that wrote the same share the verdict.
         key = (place.state, place.text, token)
         if key not in self._verdicts:
-            self._verdicts[key] = self._stopping.write(place, data)
+            after = self._stopping.write(place, data)
+            self._verdicts[key] = None if after is not None and self._region.closed_by(after.text) else after
         return self._verdicts[key]
 
 
@@ -252,8 +281,8 @@ class _Budget:
 def _ranked(
     written: list[Particle[Place]],
     stopping: Stopping,
-    context: Context,
-    judge: Judge | None,
+    region: Region,
+    judges: list[tuple[Judge, bytes, bytes]],
     confidence: float,
     budget: _Budget,
     counters: Counters,
@@ -277,10 +306,12 @@ def _ranked(
             if stopping.repeats(text):
                 why = "only what follows anyway"
                 break
-            if judge is not None and judge.adds_error(context.prefix, text, context.suffix):
+            if region.closed_before_suffix(text):
+                continue
+            if any(judge.adds_error(prefix, text, suffix) for judge, prefix, suffix in judges):
                 n_judged += 1
                 counters.add("withheld_by_parse")
-                log.warning("a completion that the constraint let pass was withheld (%s)", context.language)
+                log.warning("a completion that the constraint let pass was withheld (%s)", region.language)
                 why = "withheld by the final parse"
                 if n_judged >= MAX_JUDGED:
                     break
@@ -318,19 +349,24 @@ def _ranked(
     return items, why
 
 
-# The judge keeps the tree of the last text of a document; a handful of documents is what people work on at a time.
+# The judge keeps the tree of the last text of a document; a document may have one of its own and one of a script within.
 _JUDGES: OrderedDict[tuple[str, str], Judge] = OrderedDict()
-_MAX_JUDGES = 8
+_MAX_JUDGES = 16
 
 
-def _judge(context: Context) -> Judge | None:
-    """The judge of this document; None for a language without a grammar, or with one that is not trusted."""
-    key = (context.document, context.language)
+def _judges(context: Context, region: Region) -> list[tuple[Judge, bytes, bytes]]:
+    """The judges of the region and of the document, with the texts around the cursor; those of trusted grammars only."""
+    texts = {region.language: (region.prefix, region.suffix), context.language: (context.prefix, context.suffix)}
+    found = [(_judge(context.document, language), language) for language in texts]
+    return [(judge, *texts[language]) for judge, language in found if judge and not distrust(language)]
+
+
+def _judge(document: str, language: str) -> Judge | None:
+    """The judge of the texts of one language in a document; None for a language without a grammar."""
+    key = (document, language)
     if key not in _JUDGES:
         try:
-            if distrust(context.language):
-                return None
-            _JUDGES[key] = Judge(context.language)
+            _JUDGES[key] = Judge(language)
         except (UnknownLanguage, UnsupportedGrammar):
             return None
         if len(_JUDGES) > _MAX_JUDGES:
