@@ -68,13 +68,12 @@ def test_a_scanner_that_never_stops_is_left(tmp_path: Path) -> None:
     grammar = Grammar("hanging", hang(json))
     assert grammar.check(b'{"a": 1}').first_error is None
     state = grammar.parse(b'{"a": ').state
-    tried = grammar.stats()  # what could come next may hang, too
-    assert tried["exhausted_budgets"] == 0
+    assert grammar.stats()["hanging_scanners"] == 0
     began = time.perf_counter()
     assert state.step(b"[1") is None
     assert time.perf_counter() - began < 0.05
     assert not state.meets(b"[1]}")
-    assert grammar.stats()["hanging_scanners"] > tried["hanging_scanners"] and grammar.stats()["exhausted_budgets"] > 0
+    assert grammar.stats()["hanging_scanners"] > 0 and grammar.stats()["exhausted_budgets"] > 0
     parsed = grammar.parse(b'{"a": [1, 2]}')
     assert parsed.confidence < 1
     assert state.step(b"1}") is not None

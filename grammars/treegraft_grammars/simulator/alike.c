@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ascii.h"
 #include "memo.h"
 
 void alike_free(AlikeTable *self) {
@@ -23,14 +24,11 @@ static uint64_t signature(const Lexer *lexer, const Token *token, const Arena *a
     return hash_mix(hash ^ hash_mix(start + 0x100000001u)) ^ (token->external ? hash_mix(arena->scans[token->scan].hash + 1) : 0);
 }
 
-/* 1: a letter, 2: a digit, 0: neither. */
-static int letter_or_digit(uint8_t c) { return (c | 32) >= 'a' && (c | 32) <= 'z' ? 1 : c >= '0' && c <= '9' ? 2 : 0; }
-
 /* A word that begins with a letter; the unit of a number (42_usize) is none. */
 static bool ends_in_name(const Text *text, uint32_t from) {
     uint32_t at = text->length;
-    while (at > from && (text->bytes[at - 1] == '_' || letter_or_digit(text->bytes[at - 1]))) at--;
-    return at < text->length && letter_or_digit(text->bytes[at]) == 1;
+    while (at > from && is_word(text->bytes[at - 1])) at--;
+    return at < text->length && is_letter(text->bytes[at]);
 }
 
 /* Reads the token at the read's place once with every probe, or with one that is known to be read alike: behind a name all
@@ -41,22 +39,20 @@ static void fill(Alike *self, Lexer *lexer, Tables *tables, Arena *arena, const 
     uint32_t n_known = 0;
     bool is_decided[ALIKE_PROBES] = {false};
     self->state = 0;
-    bool is_word = ends_in_name(&text, read->offset);
-    uint32_t any[3] = {ALIKE_PROBES, ALIKE_PROBES, ALIKE_PROBES};
+    bool is_name = ends_in_name(&text, read->offset);
+    uint32_t any_letter = ALIKE_PROBES, any_digit = ALIKE_PROBES;
     for (uint32_t i = 0; i < probes->n_suffixes && i < ALIKE_PROBES; i++) {
         const Piece *probe = &probes->suffixes[i];
-        bool is_chosen = i < probes->n_chosen || probe->length > 1 || *probe->bytes >= 0x80 || probes->single[*probe->bytes] != i;
-        int sort = is_word && !is_chosen ? letter_or_digit(*probe->bytes) : 0;
-        uint32_t model = sort ? any[sort] : ALIKE_PROBES;
-        if (probe->length > 1 && *probe->bytes < 0x80) {
-            uint32_t first = probes->single[*probe->bytes];
-            if (first < i && is_decided[first]) model = first;
-        }
-        if (model < ALIKE_PROBES) {
-            self->kinds[i] = self->kinds[model];
+        uint8_t c = *probe->bytes;
+        uint32_t single = c < 0x80 ? probes->single[c] : ALIKE_PROBES; /* its first character alone */
+        uint32_t none = ALIKE_PROBES, *model = &none;
+        if (probe->length > 1 && single < i && is_decided[single]) model = &single;
+        if (is_name && single == i && i >= probes->n_chosen) model = is_letter(c) ? &any_letter : is_digit(c) ? &any_digit : &none;
+        if (*model < ALIKE_PROBES) {
+            self->kinds[i] = self->kinds[*model];
             continue;
         }
-        if (sort) any[sort] = i;
+        if (model != &none) *model = i;
         Text longer = text;
         longer.length += probe->length;
         memcpy((uint8_t *)text.bytes + text.length, probe->bytes, probe->length);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ascii.h"
 #include "recovery.h"
 #include "witness.h"
 
@@ -165,7 +166,7 @@ static bool read_on(Simulator *simulator, const Frontier *self, const uint8_t *d
 enum { LOOK_BACK = 256 };
 
 static bool is_plain(uint8_t c) {
-    return c == ' ' || c == '_' || c == ',' || c == '.' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    return c == ' ' || c == ',' || c == '.' || is_word(c);
 }
 
 /* Whether the first word of the tail's last line has ended: words that end a heredoc stand alone in their line. */

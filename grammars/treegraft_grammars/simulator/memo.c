@@ -2,21 +2,19 @@
 
 #include <string.h>
 
+#include "ascii.h"
+
 /* Longer texts are rare (a token of many bytes), and searches on them end early for want of budget, not of witnesses. */
 enum { MAX_BYTES = 256, MIN_WORD = 4, MAX_DEPTH = 1000, MAX_FRAMES = 4 };
 
-static bool is_word(uint8_t c) {
-    return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool is_letter(uint8_t c) { return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+static bool begins_word(uint8_t c) { return is_word(c) && !is_digit(c); }
 
 /* Whether a scanner remembers letters, which may be a word that must come. */
 static bool has_letters(const Arena *arena, const VersionSet *pending) {
     for (uint32_t i = 0; i < pending->n; i++) {
         const Scan *scan = &arena->scans[pending->at[i].scan];
         for (uint32_t k = 0; k < scan->length; k++)
-            if (is_letter((uint8_t)arena->scan_bytes[scan->start + k])) return true;
+            if (begins_word((uint8_t)arena->scan_bytes[scan->start + k])) return true;
     }
     return false;
 }
@@ -26,7 +24,7 @@ static bool has_letters(const Arena *arena, const VersionSet *pending) {
 static uint32_t ordinary_word(const Probes *probes, const uint8_t *bytes, uint32_t length) {
     uint32_t n = 0;
     while (n < length && is_word(bytes[length - n - 1])) n++;
-    if (n < MIN_WORD || !is_letter(bytes[length - n])) return 0;
+    if (n < MIN_WORD || !begins_word(bytes[length - n])) return 0;
     if (n < length && bytes[length - n - 1] >= 0x80) return 0;
     for (uint32_t k = n; k <= length && k <= probes->max_literal; k++) {
         uint32_t from, to;

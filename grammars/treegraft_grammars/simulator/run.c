@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "ascii.h"
+
 enum { MAX_BASES = 128 };
 
 void run_begin(Run *self, RunMode mode, Text text, uint32_t mark) {
@@ -201,8 +203,6 @@ static uint16_t symbol_below(const Run *self, uint32_t node, uint32_t n) {
     while (n-- && arena->nodes[node].n_links) node = arena_links(arena, node)[0];
     return arena->nodes[node].n_links ? self->tables->accessing[arena->nodes[node].state] : 0;
 }
-
-static bool is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
 
 /* 09 and 1_ are no numbers; 00, 0x09 and 09.5 are. */
 static bool is_decimal(const uint8_t *at, uint32_t n) {

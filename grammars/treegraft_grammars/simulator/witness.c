@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Lexes of the last resort, the search over characters the lexer consumes. */
+#include "ascii.h"
+
+/* Bounds of the last resort, the search over characters that the lexers take in. */
 enum { MAX_QUEUE = 6, MAX_PATH = 8, LONGEST_UNIT = 6 };
 
 /* A long undecided tail is read again for every probe: the search ends after this many bytes, but not before as many
@@ -17,7 +19,7 @@ typedef struct {
     const VersionSet *whole; /* not NULL: what a probe that helped must be read from, too */
     uint32_t from;      /* where the first undecided token begins */
     uint32_t n_probes;
-    uint64_t n_bytes, n_runs;
+    uint64_t n_bytes;
     bool is_confirmed;  /* the last probe helped, if not the whole */
     uint32_t n_word;    /* bytes at the end that are an ordinary word */
     bool dead[256];     /* first bytes of probes that cannot help, whatever follows them */
@@ -37,7 +39,6 @@ static bool holds(Search *self, const uint8_t *probe, uint32_t length) {
     self->simulator->lexer.furthest = 0;
     if (self->dead[*probe] || length > WITNESS_PROBE || (self->n_bytes > MAX_BYTES && self->n_probes > MIN_PROBES)) return false;
     self->n_probes++;
-    self->n_runs++;
     self->is_confirmed = false;
     self->n_bytes += text.length - self->from;
     memcpy((uint8_t *)text.bytes + text.length, probe, length);
@@ -68,9 +69,8 @@ static void add_live(Live *live, const Probes *probes, const uint8_t *before, co
     if (least < 0x7F && live->n < MAX_LIVE) live->bytes[live->n++] = least;
 }
 
-static bool is_word(uint8_t c) {
-    return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80;
-}
+/* Letters beyond ASCII may be in words, too. */
+static bool may_be_word(uint8_t c) { return is_word(c) || c >= 0x80; }
 
 /* The text may end with the beginning of a literal, and the rest of it is what is missing. */
 static bool by_overlap(Search *self) {
@@ -80,7 +80,7 @@ static bool by_overlap(Search *self) {
     for (uint32_t k = 1; k <= longest; k++) {
         const uint8_t *end = self->text.bytes + self->text.length - k;
         /* The middle of a word begins no literal. */
-        if (is_word(*end) && self->text.length > k && is_word(end[-1])) continue;
+        if (may_be_word(*end) && self->text.length > k && may_be_word(end[-1])) continue;
         uint32_t from, to;
         probes_range(probes, end, k, &from, &to);
         for (uint32_t i = from; i < to; i++) {
@@ -91,15 +91,31 @@ static bool by_overlap(Search *self) {
     return false;
 }
 
-static bool is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
-
 /* A word at the end is whole as far as keywords go, but a number may have a suffix to be finished (42_usize). */
 static bool is_number_end(const Search *self) {
     const uint8_t *bytes = self->text.bytes;
     uint32_t at = self->text.length, n_letters = 0;
-    while (at > 0 && is_word(bytes[at - 1]) && !is_digit(bytes[at - 1])) at--, n_letters++;
-    while (at > 0 && is_word(bytes[at - 1])) at--;
+    while (at > 0 && may_be_word(bytes[at - 1]) && !is_digit(bytes[at - 1])) at--, n_letters++;
+    while (at > 0 && may_be_word(bytes[at - 1])) at--;
     return n_letters <= LONGEST_UNIT && at < self->text.length && is_digit(bytes[at]);
+}
+
+/* A general continuation that did not help: what its run asked the lexers. */
+typedef struct {
+    uint32_t idx;
+    bool is_live;    /* the lexers took it in without coming to an end */
+    bool is_general; /* what reads alike fails alike */
+    Trace trace;
+} Failure;
+
+static void learn(Search *self, const Failure *failure, uint8_t *alive, Live *live) {
+    Simulator *simulator = self->simulator;
+    uint8_t before[ALIKE_PROBES];
+    memcpy(before, alive, sizeof before);
+    if (failure->is_general)
+        alike_strike(&simulator->alike, &simulator->lexer, &simulator->tables, simulator->run.arena, &simulator->probes,
+                     self->text, self->n_word, &failure->trace, failure->idx, alive);
+    if (failure->is_live) add_live(live, &simulator->probes, before, alive, failure->idx);
 }
 
 /* Tries all general continuations, those that read alike once. `live`, if not NULL, is told of a few single characters that
@@ -107,27 +123,35 @@ static bool is_number_end(const Search *self) {
 static bool by_suffix(Search *self, Live *live) {
     Simulator *simulator = self->simulator;
     Probes *probes = &simulator->probes;
-    uint8_t alive[ALIKE_PROBES], before[ALIKE_PROBES];
+    uint8_t alive[ALIKE_PROBES];
+    Failure first;
+    uint32_t n_failed = 0;
     memset(alive, 1, sizeof alive);
     for (uint32_t place = 0; place < probes->n_suffixes; place++) {
         uint32_t idx = probes->order[place];
         if (idx < ALIKE_PROBES && !alive[idx]) continue;
         Piece probe = probes->suffixes[idx];
-        uint64_t n_runs = self->n_runs;
+        uint32_t n_probes = self->n_probes;
         if (holds(self, probe.bytes, probe.length)) {
             probes_prefer(probes, place);
             return true;
         }
-        if (self->n_runs == n_runs) continue; /* known to be dead, or out of budget */
-        bool is_live = live && simulator->lexer.furthest == self->text.length + probe.length;
-        bool is_general = !self->is_confirmed && !simulator->run.denied_beyond;
-        if (!is_general && !is_live) continue;
-        memcpy(before, alive, sizeof alive);
-        if (is_general)
-            alike_strike(&simulator->alike, &simulator->lexer, &simulator->tables, simulator->run.arena, probes, self->text,
-                         self->n_word, &simulator->run.trace, idx, alive);
-        if (is_live) add_live(live, probes, before, alive, idx);
+        if (self->n_probes == n_probes) continue; /* known to be dead, or out of budget */
+        Failure failure = {
+            .idx = idx,
+            .is_live = live && simulator->lexer.furthest == self->text.length + probe.length,
+            .is_general = !self->is_confirmed && !simulator->run.denied_beyond,
+            .trace = simulator->run.trace,
+        };
+        /* The second one often helps: till then nothing is read for the sake of others. */
+        if (++n_failed == 1) {
+            first = failure;
+            continue;
+        }
+        if (n_failed == 2) learn(self, &first, alive, live);
+        learn(self, &failure, alive, live);
     }
+    if (n_failed == 1) learn(self, &first, alive, live);
     return false;
 }
 
@@ -289,7 +313,7 @@ static bool search(Search *self) {
     if (!is_long && by_scanner_words(self)) return true;
     if (may_be_before_indentation(self) && by_indentation(self)) return true;
     if (is_blank) return false;
-    return (!is_word(last) || is_number_end(self)) && by_search(self, &live);
+    return (!may_be_word(last) || is_number_end(self)) && by_search(self, &live);
 }
 
 /* The text ends inside a character: any character that begins with these bytes may be meant. */
