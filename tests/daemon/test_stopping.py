@@ -77,6 +77,13 @@ def test_windows_line_breaks() -> None:
     check("x = $0\r\ny\r\n", ["1\r\n"], "whole: 1")
 
 
+def test_half_a_windows_line_break_is_none() -> None:
+    check("x = $0\r\ny\r\n", ["1", "\r", "\n"], "whole: 1")
+    check("x = $0\r\ny\r\n", ["f(", "\r", "\n", "2)", "\r", "\n"], "whole: f(\r\n2)")
+    check("x = $0\r\ny\r\n", ["1", "\r", "+"], "refused: '+'")
+    check("x = '$0'\r\ny\r\n", ["a\rb"], "refused: 'a\\rb'")
+
+
 @pytest.mark.parametrize("closer", [")", "):", ") ", ")\n"])
 def test_the_bracket_behind_the_cursor_is_met_not_written(closer: str) -> None:
     check("f($0)\n", ["a", closer], "whole: a")
@@ -175,6 +182,25 @@ def pairs(text: bytes, root: Node) -> Iterator[tuple[int, int]]:
                     if b"\n" not in text[opening.end_byte : closing.start_byte]:
                         yield opening.end_byte, closing.start_byte
                     break
+
+
+def test_half_a_character_is_no_place_to_end() -> None:
+    stopping, place = rules("# $0\nx\n")
+    for byte in "é語😋".encode():
+        after = stopping.write(place, bytes([byte]))
+        assert after is not None
+        place = after
+        is_text = place.text in ("é".encode(), "é語".encode(), "é語😋".encode())
+        assert (stopping.end(place) is not None) == is_text
+    assert [end.text.decode() for end in stopping.fallbacks(place)] == ["é語😋", "é語", "é"]
+
+
+@pytest.mark.parametrize("data", [b"\x80", b"\xff", b"\xc3a", b"\xe8\xaa\n", b"\xed\xa0\x80", b"a\xc0\x80"])
+def test_bytes_that_are_no_characters_are_refused(data: bytes) -> None:
+    for text in ("# $0\nx\n", "x = '$0'\n"):
+        stopping, place = rules(text)
+        assert stopping.write(place, data) is None
+    assert Stopping(Free(), Free(), b"", b"", multiline=False).write(Place(b"", Free()), data) is None
 
 
 def test_the_rest_of_the_line_is_not_written_twice() -> None:

@@ -10,6 +10,7 @@ Knows bytes and grammar states; no tokens, no probabilities, no clock.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -123,6 +124,8 @@ class Stopping:
 
     def write(self, place: Place, data: bytes) -> Place | None:
         """The place after `data`, cut short and whole if that ends the suggestion; None if it does not fit."""
+        if not _is_text(place.text + data, is_whole=False):
+            return None  # In strings and comments grammars take bytes that are no characters.
         line_break = _first_break(data)
         head = (
             place if line_break == 0 else self._write_in_line(place, data if line_break is None else data[:line_break])
@@ -142,7 +145,9 @@ class Stopping:
 
     def end(self, place: Place) -> Place | None:
         """This place as a whole suggestion, without trailing blanks; None if the suffix cannot follow."""
-        text = place.text.rstrip(BLANKS)
+        if not _is_text(place.text, is_whole=True):
+            return None
+        text = place.text.rstrip(BLANKS + b"\r")
         if text != place.text and (state := self._cursor.step(text)) is not None and self.goal.met(state):
             return Place(text, state, whole=True, before=place.before)
         return replace(place, whole=True) if self.goal.met(place.state) else None
@@ -151,7 +156,7 @@ class Stopping:
         """Earlier places that meet the goal and say something: farthest into the suffix first, then latest."""
         found = []
         while place is not None and place.text.strip():
-            if not place.owed:
+            if not place.owed and _is_text(place.text, is_whole=True):
                 end = self.end(place)
                 open_still = place.state.depth() > self._depth and not self.goal.fully_met(place.state)
                 if not open_still and (end is not None or self.goal.reach(place.state) >= self.goal.floor):
@@ -161,7 +166,7 @@ class Stopping:
 
     def mend(self, place: Place) -> Place | None:
         """The whole place that the fewest closing marks make of this one, if there is one within reach."""
-        if not place.text.strip() or place.owed:
+        if not place.text.strip() or place.owed or not _is_text(place.text, is_whole=True):
             return None
         ways = [(place.text.rstrip(BLANKS), place.state)]
         seen = {place.state}
@@ -279,6 +284,19 @@ class Stopping:
             return True
         line = (self._line + head.text).rsplit(b"\n", 1)[-1].strip()
         return line.endswith((b":", b"{")) or line.startswith(b"@") or line.endswith((b"then", b"do", b"else"))
+
+
+def _is_text(data: bytes, *, is_whole: bool) -> bool:
+    """Whether bytes are UTF-8 without half line breaks; the last character need not be all there unless `is_whole`."""
+    if b"\r" in data and re.search(rb"\r[^\n]", data):
+        return False
+    if data.isascii():
+        return True
+    try:
+        codecs.utf_8_decode(data, "strict", is_whole)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _n_open(line: bytes, closer: bytes) -> int:
