@@ -88,7 +88,7 @@ LANGUAGES: tuple[Language, ...] = (
     ),
     Language(name="go", lsp_ids=("go",), extensions=(".go",), aliases=("golang",), module="tree_sitter_go", known_gaps="escapes in strings and paths of imports are not looked at; an empty statement after {"),
     Language(
-        name="rust", lsp_ids=("rust",), extensions=(".rs",), interpreters=("rust-script",), module="tree_sitter_rust", known_gaps="takes 4 % of the broken mutants that rustc refuses"
+        name="rust", lsp_ids=("rust",), extensions=(".rs",), interpreters=("rust-script",), module="tree_sitter_rust", probes=('"###', '"##', '"#'), known_gaps="takes 4 % of the broken mutants that rustc refuses"
     ),
     Language(name="java", lsp_ids=("java",), extensions=(".java",), module="tree_sitter_java", known_gaps="takes a method without a return type"),
     Language(name="c", lsp_ids=("c",), extensions=(".c", ".h"), module="tree_sitter_c", known_gaps="macros that stand for syntax"),
@@ -124,7 +124,7 @@ LANGUAGES: tuple[Language, ...] = (
         extensions=(".rb", ".rake", ".gemspec", ".ru", ".rbw", ".podspec"),
         file_names=("Rakefile", "Gemfile", "Podfile", "Vagrantfile", "Guardfile", "Capfile", "Brewfile", "Fastfile"),
         interpreters=("ruby", "jruby", "rake"),
-        module="tree_sitter_ruby", known_gaps="takes 15 % of the broken mutants that ruby refuses",
+        module="tree_sitter_ruby", probes=("=end\n", "\n=end\n"), known_gaps="takes 15 % of the broken mutants that ruby refuses",
         extra=MORE,
     ),
     Language(
@@ -142,7 +142,7 @@ LANGUAGES: tuple[Language, ...] = (
         extensions=(".lua", ".rockspec"),
         file_names=(".luacheckrc",),
         interpreters=("lua", "luajit", "texlua"),
-        module="tree_sitter_lua",
+        module="tree_sitter_lua", probes=("]==]", "]=]", "]]"),
         extra=MORE,
     ),
     Language(
@@ -150,7 +150,7 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("html",),
         extensions=(".html", ".htm", ".xhtml"),
         module="tree_sitter_html",
-        probes=tuple("<!DOCTYPE html>"[n:] for n in range(2, 11)),
+        probes=(*("<!DOCTYPE html>"[n:] for n in range(2, 11)), "-->"),
         extra=MORE, known_gaps="XML declarations, characters that are no letters after inline elements, blanks after a last unclosed element",
     ),
     Language(
@@ -204,7 +204,7 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("swift",),
         extensions=(".swift",),
         interpreters=("swift",),
-        module="tree_sitter_swift", probes=("hrows {}", "rows {}", "ows {}", "ws {}", "s {}", "sync {}", "ync {}", "nc {}", "c {}"),
+        module="tree_sitter_swift", probes=('"#', "hrows {}", "rows {}", "ows {}", "ws {}", "s {}", "sync {}", "ync {}", "nc {}", "c {}"),
         extra=MORE, known_gaps="sending parameters, return id at the end of a block, casts of ()",
     ),
     Language(

@@ -33,6 +33,7 @@ last (`docs/languages.json`; `--measure` measures anew). Do not edit by hand.
 
 Rows marked "first" come with every install; the others with `pip install "treegraft[languages]"`. No grammar is fetched
 at run time. A language whose grammar is not trusted is completed without constraint, and every answer says so.
+Scripts and styles in HTML and fenced blocks in Markdown are read by the grammars of their own languages.
 
 ## Grammars
 Real files, mutants of them (a token deleted, put in or replaced, a random character) and cuts before the simulator, with

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import random
+from collections.abc import Iterator
 
-from treegraft_daemon.engine.stopping import Free, Place, Stopping
-from treegraft_grammars import grammar_for
+import pytest
+from tree_sitter import Node
+
+from reading import texts
+from treegraft_daemon.engine.stopping import PAIRS, Free, Place, Stopping
+from treegraft_grammars import Judge, grammar_for
+
+CLOSING = {opener: closer for closer, opener in PAIRS.items()}
 
 
 def rules(text: str, *, language: str = "python", multiline: bool = False) -> tuple[Stopping, Place]:
@@ -70,6 +77,13 @@ def test_windows_line_breaks() -> None:
     check("x = $0\r\ny\r\n", ["1\r\n"], "whole: 1")
 
 
+def test_half_a_windows_line_break_is_none() -> None:
+    check("x = $0\r\ny\r\n", ["1", "\r", "\n"], "whole: 1")
+    check("x = $0\r\ny\r\n", ["f(", "\r", "\n", "2)", "\r", "\n"], "whole: f(\r\n2)")
+    check("x = $0\r\ny\r\n", ["1", "\r", "+"], "refused: '+'")
+    check("x = '$0'\r\ny\r\n", ["a\rb"], "refused: 'a\\rb'")
+
+
 @pytest.mark.parametrize("closer", [")", "):", ") ", ")\n"])
 def test_the_bracket_behind_the_cursor_is_met_not_written(closer: str) -> None:
     check("f($0)\n", ["a", closer], "whole: a")
@@ -83,6 +97,110 @@ def test_quotes_behind_the_cursor() -> None:
 
 def test_a_bracket_that_is_missing_is_written_although_one_follows() -> None:
     check("x = [f(1$0]\ny = 1\n", ["", ")", "]"], "whole: )")
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "token", "expect"),
+    [
+        ("python", "foo($0)\n", "a)(b", "whole: a"),
+        ("python", "foo($0)\n", ")(b", "whole: "),
+        ("python", "x = (a$0) + 1\n", ") + (b", "whole: "),
+        ("python", "x = ['$0']\n", "', '", "whole: "),
+        ("python", "foo($0)\nx = = 1\n", ")(b", "whole: "),
+        ("python", "foo($0)\n", "g(\n  a\n)\n)(b", "refused: 'g(\\n  a\\n)\\n)(b'"),
+        ("javascript", "foo($0);\n", ")(b", "whole: "),
+        ("javascript", "($0) => x;\n", "a + b)(c", "refused: 'a + b)(c'"),
+        ("javascript", "f(`$0`);\n", "` + `", "whole: "),
+        ("go", 'package a\n\nvar x = f("$0")\n', '" + "', "whole: "),
+        ("go", "package a\n\nvar x = f($0)\n", ")(", "whole: "),
+        ("rust", "fn f() { g($0); }\n", ")(", "whole: "),
+        ("rust", "fn f() { g(a[$0]); }\n", "1][2", "whole: 1"),
+        ("java", 'class A { String a = f("$0"); }\n', '" + "', "whole: "),
+        ("c", "int x = f($0);\n", ") + g(", "whole: "),
+        ("bash", 'echo "$0"\n', '" "', "whole: "),
+        ("json", '["$0"]', '", "', "whole: "),
+    ],
+)
+def test_the_pair_around_the_cursor_is_not_closed(language: str, text: str, token: str, expect: str) -> None:
+    check(text, [token], expect, language=language)
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "token"),
+    [
+        ("python", "foo($0)\n", "x, g(y)"),
+        ("python", "foo($0)\n", "':)', (), [')']"),
+        ("python", "foo('$0')\n", "\\'a\\'"),
+        ("python", 'foo("$0")\n', "'a'"),
+        ("python", "x = [f(1$0]\n", "), [a]"),
+        ("javascript", "f(`$0`);\n", "${g(`a`)}"),
+        ("javascript", "f($0);\n", "() => { g(); }"),
+        ("c", "uv_close((uv_handle_$0);\n", "t*)&pipe"),
+        ("rust", "fn f() { g($0); }\n", "(), h()"),
+        ("go", "package a\n\nvar x = f(g($0)\n", "h())"),
+        ("bash", 'echo "$0"\n', '$(ls "a")'),
+        ("json", "[$0]", "[1], [2]"),
+    ],
+)
+def test_what_opens_within_the_pair_is_closed_there(language: str, text: str, token: str) -> None:
+    check(text, list(token), f"on: {token}", language=language)
+
+
+@pytest.mark.parametrize("language", ["python", "javascript", "typescript", "go", "rust", "java", "c", "json", "bash"])
+def test_what_stands_within_real_pairs_may_be_written_there(language: str) -> None:
+    rng, grammar = random.Random(3), grammar_for(language)
+    n_holes = n_ended = 0
+    for name, text in texts(language, 12, seed=5):
+        if grammar.check(text).first_error is not None:
+            continue
+        found = list(pairs(text, Judge(language).tree(text).root_node))
+        for opening, closing in rng.sample(found, min(6, len(found))):
+            begin = rng.choice((opening, rng.randint(opening, closing)))
+            prefix, middle, suffix = text[:begin], text[begin:closing], text[closing:]
+            cursor = grammar.parse(prefix).state
+            stopping = Stopping(cursor, grammar.start(), prefix, suffix, multiline=False)
+            place: Place | None = Place(b"", cursor)
+            while place is not None and not place.whole and len(place.text) < len(middle):
+                place = stopping.write(place, middle[len(place.text) :][: rng.choice((1, 2, 5))])
+            assert place is not None, (name, begin, middle)
+            n_holes += 1
+            n_ended += place.text != middle
+    # A hole may begin inside of more than the pair; then its first closers look like the pair's.
+    assert n_ended <= 0.03 * n_holes and n_holes >= 10, (n_ended, n_holes)
+
+
+def pairs(text: bytes, root: Node) -> Iterator[tuple[int, int]]:
+    """Where the insides of pairs of brackets and quotes on one line begin and end."""
+    waiting = [root]
+    while waiting:
+        children = waiting.pop().children
+        waiting.extend(children)
+        for idx, opening in enumerate(children):
+            closer = CLOSING.get(text[opening.start_byte : opening.end_byte])
+            for closing in children[idx + 1 :] if closer else ():
+                if text[closing.start_byte : closing.end_byte] == closer:
+                    if b"\n" not in text[opening.end_byte : closing.start_byte]:
+                        yield opening.end_byte, closing.start_byte
+                    break
+
+
+def test_half_a_character_is_no_place_to_end() -> None:
+    stopping, place = rules("# $0\nx\n")
+    for byte in "é語😋".encode():
+        after = stopping.write(place, bytes([byte]))
+        assert after is not None
+        place = after
+        is_text = place.text in ("é".encode(), "é語".encode(), "é語😋".encode())
+        assert (stopping.end(place) is not None) == is_text
+    assert [end.text.decode() for end in stopping.fallbacks(place)] == ["é語😋", "é語", "é"]
+
+
+@pytest.mark.parametrize("data", [b"\x80", b"\xff", b"\xc3a", b"\xe8\xaa\n", b"\xed\xa0\x80", b"a\xc0\x80"])
+def test_bytes_that_are_no_characters_are_refused(data: bytes) -> None:
+    for text in ("# $0\nx\n", "x = '$0'\n"):
+        stopping, place = rules(text)
+        assert stopping.write(place, data) is None
+    assert Stopping(Free(), Free(), b"", b"", multiline=False).write(Place(b"", Free()), data) is None
 
 
 def test_the_rest_of_the_line_is_not_written_twice() -> None:

@@ -177,6 +177,9 @@ def test_depth_counts_open_brackets() -> None:
     grammar = grammar_for("python")
     for text, depth in ((b"x", 0), (b"f(", 1), (b"f(a, [b", 2), (b"f(a, [b]", 1), (b"f({1: [", 3), (b"f(')'", 1)):
         assert after(grammar, text).depth() == depth, text
+    # Comments are phrases in this grammar, and may follow everywhere.
+    for text, depth in ((b"fn f() ", 0), (b"fn f() { g(", 2), (b"fn f() { g()", 1), (b"fn f() { g(1, (a))", 1)):
+        assert after(grammar_for("rust"), text).depth() == depth, text
 
 
 def test_reads_is_a_horizon_check() -> None:

@@ -7,7 +7,9 @@ import time
 
 import pytest
 
-from treegraft_grammars.constraint import grammar_for
+from treegraft_grammars.constraint import Grammar, grammar_for
+from treegraft_grammars.overlays import overlay_for
+from treegraft_grammars.registry import load, row_of
 
 WORDS = b"word " * 120
 BEGINNINGS = {
@@ -43,6 +45,52 @@ def test_every_way_through_a_long_token_leads_to_the_same_state(language: str) -
                     break
                 assert after == whole and hash(after) == hash(whole), (written[-60:], piece)
                 state, written = after, written + piece
+
+
+WORD, LINE = b"word " * 400, b"word word\n" * 200
+UNFINISHED = {
+    "python": (b"# " + WORD, b"x = f'''" + LINE, b"x = rb'" + WORD, b'x = f"' + WORD),
+    "javascript": (b"/* " + LINE, b"x = `" + LINE, b"x = '" + WORD, b"<a>" + LINE, b"x = /" + WORD),
+    "typescript": (b"/* " + LINE, b"x = `" + LINE, b"type A = `" + WORD),
+    "tsx": (b"/* " + LINE, b"x = <a>" + LINE, b"x = <a b='" + WORD),
+    "json": (b'["' + WORD,),
+    "go": (b"package a\n/* " + LINE, b"package a\nvar x = `" + LINE, b'package a\nvar x = "' + WORD),
+    "rust": (
+        b"/* " + LINE,
+        b'const X: &str = "' + LINE,
+        b'const X: &str = r#"' + LINE,
+        b'const X: &str = br###"' + LINE,
+    ),
+    "java": (b"/* " + LINE, b'class A { String x = """\n' + LINE, b'class A { String x = "' + WORD),
+    "c": (b"/* " + LINE, b'char *x = "' + WORD, b"#define A " + WORD),
+    "cpp": (b"/* " + LINE, b'auto x = R"(' + LINE, b'auto x = R"a(' + LINE),
+    "bash": (b"cat <<END\n" + LINE, b"cat <<-'END'\n" + LINE, b"x='" + LINE, b"echo " + WORD, b"x=$'" + WORD),
+    "csharp": (b"/* " + LINE, b'class A { string x = """' + LINE, b'class A { string x = @"' + LINE),
+    "ruby": (b"=begin\n" + LINE, b"=begin\n" + WORD, b"x = <<~END\n" + LINE, b"x = %q(" + WORD),
+    "php": (b"<?php /* " + LINE, b"<?php $x = <<<END\n" + LINE, b"<?php $x = '" + LINE, b"<p>" + LINE),
+    "lua": (b"--[[ " + LINE, b"x = [==[" + LINE, b"x = '" + WORD),
+    "html": (b"<!-- " + LINE, b"<p>" + WORD, b"<script>" + LINE, b'<p a="' + WORD),
+    "css": (b"/* " + LINE, b'a { b: "' + WORD),
+    "xml": (b"<a><!-- " + LINE, b"<a><![CDATA[" + LINE, b"<a b='" + WORD),
+    "yaml": (b"a: |\n  " + WORD, b"a: '" + WORD, b"a: " + WORD),
+    "toml": (b"a = '''" + LINE, b'a = """' + LINE, b"# " + WORD),
+    "kotlin": (b"/* " + LINE, b'val x = """' + LINE),
+    "swift": (b"/* " + LINE, b'let x = """\n' + LINE, b'let x = #"' + WORD),
+    "scala": (b"/* " + LINE, b'val x = s"""' + LINE),
+    "haskell": (b"{- " + LINE, b'x = "' + WORD, b"{-# " + WORD),
+    "ocaml": (b"(* " + LINE, b"let x = {|" + LINE, b"let x = {a|" + LINE),
+    "elixir": (b'x = """\n' + LINE, b"x = ~S'''\n" + LINE, b"x = ~r/" + WORD),
+    "perl": (b"=pod\n" + LINE, b"$x = <<END;\n" + LINE, b"$x = q(" + LINE),
+    "powershell": (b"<# " + LINE, b'$x = @"\n' + LINE, b"$x = @'\n" + LINE),
+    "make": (b"a:\n\techo " + WORD, b"define x\n" + LINE),
+}
+
+
+@pytest.mark.parametrize("language", UNFINISHED)
+def test_a_grammar_that_has_learnt_nothing_yet_knows_how_a_long_token_ends(language: str) -> None:
+    for text in UNFINISHED[language]:
+        grammar = Grammar(language, load(language), overlay_for(language), row_of(language).probes)
+        assert grammar.parse(text).first_error is None, text[:40]
 
 
 @pytest.mark.parametrize("language", ["python", "javascript", "go", "rust"])

@@ -10,13 +10,17 @@ Knows bytes and grammar states; no tokens, no probabilities, no clock.
 
 from __future__ import annotations
 
+import codecs
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 BLANKS = b" \t"
 # What an editor or a person has put behind the cursor to close something that is open before it.
 CLOSERS = b")]}>\"'`;"
+# What editors close by themselves when it is opened.
+PAIRS = {b")": b"(", b"]": b"[", b"}": b"{", b'"': b'"', b"'": b"'", b"`": b"`"}
 
 # What may be missing when the model takes a line for finished and the suffix cannot follow yet.
 MENDS = (b")", b"]", b"}", b'"', b"'", b":", b";", b"`", b">", b" {", b"*/", b"/")
@@ -108,6 +112,7 @@ class Stopping:
         self._line = prefix[prefix.rfind(b"\n") + 1 :]
         self._indent = _indentation(self._line)
         self._rest = suffix.split(b"\n", 1)[0].strip()
+        self._pair = self._paired(self._rest[:1])
         following = next((line for line in suffix.split(b"\n")[1:] if line.strip()), b"")
         self._next = following.strip()
         self._body_follows = _indentation(following) > self._indent
@@ -119,6 +124,8 @@ class Stopping:
 
     def write(self, place: Place, data: bytes) -> Place | None:
         """The place after `data`, cut short and whole if that ends the suggestion; None if it does not fit."""
+        if not _is_text(place.text + data, is_whole=False):
+            return None  # In strings and comments grammars take bytes that are no characters.
         line_break = _first_break(data)
         head = (
             place if line_break == 0 else self._write_in_line(place, data if line_break is None else data[:line_break])
@@ -138,7 +145,9 @@ class Stopping:
 
     def end(self, place: Place) -> Place | None:
         """This place as a whole suggestion, without trailing blanks; None if the suffix cannot follow."""
-        text = place.text.rstrip(BLANKS)
+        if not _is_text(place.text, is_whole=True):
+            return None
+        text = place.text.rstrip(BLANKS + b"\r")
         if text != place.text and (state := self._cursor.step(text)) is not None and self.goal.met(state):
             return Place(text, state, whole=True, before=place.before)
         return replace(place, whole=True) if self.goal.met(place.state) else None
@@ -147,7 +156,7 @@ class Stopping:
         """Earlier places that meet the goal and say something: farthest into the suffix first, then latest."""
         found = []
         while place is not None and place.text.strip():
-            if not place.owed:
+            if not place.owed and _is_text(place.text, is_whole=True):
                 end = self.end(place)
                 open_still = place.state.depth() > self._depth and not self.goal.fully_met(place.state)
                 if not open_still and (end is not None or self.goal.reach(place.state) >= self.goal.floor):
@@ -157,7 +166,7 @@ class Stopping:
 
     def mend(self, place: Place) -> Place | None:
         """The whole place that the fewest closing marks make of this one, if there is one within reach."""
-        if not place.text.strip() or place.owed:
+        if not place.text.strip() or place.owed or not _is_text(place.text, is_whole=True):
             return None
         ways = [(place.text.rstrip(BLANKS), place.state)]
         seen = {place.state}
@@ -194,12 +203,12 @@ class Stopping:
     def _write_in_line(self, place: Place, data: bytes) -> Place | None:
         """`data` has no line break."""
         if self._rest[:1] and self._rest[:1] in CLOSERS:
-            at = data.find(self._rest[:1])
-            while at >= 0:
-                end = self._rejoined(place, data, at)
-                if end is not None:
+            for at, before in _before_each(self._rest[:1], place.state, data):
+                here = Place(place.text + data[:at], before, before=place)
+                if self._closes_pair(before):
+                    return self.end(here)
+                if (end := self._rejoined(here)) is not None:
                     return end
-                at = data.find(self._rest[:1], at + 1)
         state = place.state.step(data)
         if state is None:
             return None
@@ -214,17 +223,35 @@ class Stopping:
                     return end
         return after
 
-    def _rejoined(self, place: Place, data: bytes, at: int) -> Place | None:
-        """The end before data[at], a closing byte that stands in the suffix too, unless it closes something else."""
-        state = place.state.step(data[:at]) if at else place.state
-        if state is None or not (place.text + data[:at]).strip():
-            return None
-        end = self.end(Place(place.text + data[:at], state, before=place))
+    def _paired(self, closer: bytes) -> bytes:
+        """The closer behind the cursor, if an editor or a person put it there for an opener on the same line; else b""."""
+        n_open = _n_open(self._line, closer)
+        closers = re.match(rb"[)\]}\"'`]*", self._rest)
+        # In a broken document an opener may still lack its closer; then it is not known whose this one is.
+        is_pair = self.goal.parses or (closers is not None and n_open <= closers[0].count(closer))
+        return closer if n_open and is_pair else b""
+
+    def _closes_pair(self, state: Reading) -> bool:
+        """Whether the closer behind the cursor, written here, would take that one's place at the opener before it."""
+        closed = state.step(self._pair) if self._pair else None
+        if closed is None or self._is_missing(state, closed):
+            return False
+        if PAIRS[self._pair] == self._pair:
+            return self.goal.met(state)
+        return closed.depth() < self._depth
+
+    def _rejoined(self, here: Place) -> Place | None:
+        """The end before a closing byte that stands in the suffix too, unless it closes something else."""
+        is_of_completion = self._rest[:1] in b")]}" and here.state.depth() > self._depth
+        end = self.end(here) if here.text.strip() and not is_of_completion else None
         if end is None:
             return None
-        closed = state.step(data[at : at + 1])
-        # In a broken document the goal is weak: if the suffix reads farther with this bracket, it is not the same one.
-        return end if closed is None or self.goal.reach(closed) <= self.goal.reach(end.state) else None
+        closed = here.state.step(self._rest[:1])
+        return None if closed is not None and self._is_missing(end.state, closed) else end
+
+    def _is_missing(self, state: Reading, closed: Reading) -> bool:
+        """Whether, in a broken document, a closer is not the one behind the cursor: with it, the suffix reads farther."""
+        return not self.goal.parses and self.goal.reach(closed) > self.goal.reach(state)
 
     def _break_line(self, place: Place, head: Place, rest: bytes) -> Place | None:
         end = self.end(head)
@@ -244,6 +271,8 @@ class Stopping:
         state = head.state.step(rest)
         if state is None:
             return end
+        if any(self._closes_pair(before) for _, before in _before_each(self._pair, head.state, rest)):
+            return end
         if end is not None and blank.strip() and _indentation(blank) <= self._indent:
             return end
         after = Place(head.text + rest, state, before=place)
@@ -255,6 +284,40 @@ class Stopping:
             return True
         line = (self._line + head.text).rsplit(b"\n", 1)[-1].strip()
         return line.endswith((b":", b"{")) or line.startswith(b"@") or line.endswith((b"then", b"do", b"else"))
+
+
+def _is_text(data: bytes, *, is_whole: bool) -> bool:
+    """Whether bytes are UTF-8 without half line breaks; the last character need not be all there unless `is_whole`."""
+    if b"\r" in data and re.search(rb"\r[^\n]", data):
+        return False
+    if data.isascii():
+        return True
+    try:
+        codecs.utf_8_decode(data, "strict", is_whole)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _n_open(line: bytes, closer: bytes) -> int:
+    """How many openers for `closer` are not closed in `line`. Counts bytes: what they mean there is for a parse to say."""
+    opener = PAIRS.get(closer)
+    if opener is None:
+        return 0
+    if opener == closer:
+        return line.replace(b"\\" + closer, b"").count(closer) % 2
+    n_open = 0
+    for byte in line:
+        n_open = max(0, n_open + (byte == opener[0]) - (byte == closer[0]))
+    return n_open
+
+
+def _before_each(mark: bytes, state: Reading, data: bytes) -> Iterator[tuple[int, Reading]]:
+    """The places of a mark in `data`, each with the state before it; none for an empty mark."""
+    at = data.find(mark) if mark else -1
+    while at >= 0 and (before := state.step(data[:at]) if at else state) is not None:
+        yield at, before
+        at = data.find(mark, at + 1)
 
 
 def _first_break(data: bytes) -> int | None:

@@ -100,10 +100,8 @@ static void mark_end(AbiLexer *abi) {
     self->token_end = self->offset;
 }
 
-uint32_t text_column(const Text *text, uint32_t offset) {
-    uint32_t start = offset;
-    while (start > 0 && text->bytes[start - 1] != '\n') start--;
-    uint32_t column = start == 0 ? text->column : 0;
+/* The column at `offset`, counted on from `column` at `start`, which is the start of the text or lies in the same line. */
+static uint32_t count_columns(const Text *text, uint32_t start, uint32_t column, uint32_t offset) {
     while (start < offset) {
         int32_t character;
         bool cut = false, is_first = start == 0 && text->at_file_start;
@@ -113,10 +111,21 @@ uint32_t text_column(const Text *text, uint32_t offset) {
     return column;
 }
 
+uint32_t text_column(const Text *text, uint32_t offset) {
+    uint32_t start = offset;
+    while (start > 0 && text->bytes[start - 1] != '\n') start--;
+    return count_columns(text, start, start == 0 ? text->column : 0, offset);
+}
+
+/* Bash asks at every character of a heredoc, so counting goes on from the last place that was asked about. */
 static uint32_t get_column(AbiLexer *abi) {
     Lexer *self = (Lexer *)abi;
     self->uses_column = true;
-    return text_column(&self->text, self->offset);
+    uint32_t from = self->column_at, to = self->offset;
+    bool same_line = from != UNDEFINED && from <= to && !memchr(self->text.bytes + from, '\n', to - from);
+    self->column = same_line ? count_columns(&self->text, from, self->column, to) : text_column(&self->text, to);
+    self->column_at = to;
+    return self->column;
 }
 
 static bool is_at_included_range_start(const AbiLexer *abi) {
@@ -169,7 +178,10 @@ static void payload_load(Lexer *self, const Tables *tables, const Arena *arena, 
                                           bytes->length);
 }
 
-void lexer_set_text(Lexer *self, Text text) { self->text = text; }
+void lexer_set_text(Lexer *self, Text text) {
+    self->text = text;
+    self->column_at = UNDEFINED;
+}
 
 static void go_to(Lexer *self, uint32_t offset) {
     self->offset = offset;

@@ -3,9 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void note_accessing(Tables *self, uint32_t symbol, uint16_t value) {
+static void note_accessing(Tables *self, uint32_t from, uint32_t symbol, uint16_t value) {
     if (symbol >= self->abi->n_tokens) {
-        if (value < self->abi->n_states) self->accessing[value] = (uint16_t)symbol;
+        /* A phrase that leads back may be an extra, such as a comment made of tokens: it leads nowhere. */
+        if (value < self->abi->n_states && value != from) self->accessing[value] = (uint16_t)symbol;
         return;
     }
     const AbiActionEntry *entry = &self->abi->actions[value];
@@ -21,7 +22,7 @@ static void find_accessing(Tables *self) {
     for (uint32_t state = 0; state < abi->n_large_states; state++) {
         const uint16_t *row = abi->large_table + (size_t)state * abi->n_symbols;
         for (uint32_t symbol = 0; symbol < abi->n_symbols; symbol++)
-            if (row[symbol]) note_accessing(self, symbol, row[symbol]);
+            if (row[symbol]) note_accessing(self, state, symbol, row[symbol]);
     }
     for (uint32_t state = abi->n_large_states; state < abi->n_states; state++) {
         const uint16_t *data = &abi->small_table[abi->small_table_map[state - abi->n_large_states]];
@@ -29,7 +30,7 @@ static void find_accessing(Tables *self) {
         while (n_groups--) {
             uint16_t value = *data++;
             uint16_t n = *data++;
-            while (n--) note_accessing(self, *data++, value);
+            while (n--) note_accessing(self, state, *data++, value);
         }
     }
 }
