@@ -120,7 +120,7 @@ uint32_t text_column(const Text *text, uint32_t offset) {
 /* Bash asks at every character of a heredoc, so counting goes on from the last place that was asked about. */
 static uint32_t get_column(AbiLexer *abi) {
     Lexer *self = (Lexer *)abi;
-    self->uses_column = true;
+    self->uses_column = self->asked_column = true;
     uint32_t from = self->column_at, to = self->offset;
     bool same_line = from != UNDEFINED && from <= to && !memchr(self->text.bytes + from, '\n', to - from);
     self->column = same_line ? count_columns(&self->text, from, self->column, to) : text_column(&self->text, to);
@@ -244,14 +244,15 @@ Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint
     const AbiLanguage *abi = tables->abi;
     AbiLexMode mode = tables_lex_mode(tables, state);
     Token token = {.scan = scan};
-    self->touched = false;
+    self->touched = self->scanner_touched = false;
     self->spelled = 0;
     uint32_t furthest = UNDEFINED;
     for (int attempt = 0; attempt < 2; attempt++) {
         bool in_error_mode = attempt == 1;
         if (in_error_mode) mode = tables_lex_mode(tables, ABI_ERROR_STATE), furthest = self->furthest;
-        if (mode.external_lex_state != 0) {
+        if (mode.external_lex_state != 0 && !self->is_quiet[attempt]) {
             token.external = scan_external(self, tables, arena, mode.external_lex_state, offset, scan, &token);
+            self->scanner_touched |= self->touched;
             /* Empty tokens that change nothing would be read for ever. */
             if (token.external && self->token_end <= offset && token.scan == scan) {
                 self->asked_state |= !in_error_mode;
@@ -278,6 +279,15 @@ Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint
     /* Whatever may come next in the error state says nothing about this one. */
     if (furthest != UNDEFINED) self->furthest = furthest;
     return token;
+}
+
+bool lexer_finds_nothing(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan) {
+    AbiLexMode mode = tables_lex_mode(tables, state);
+    Token token;
+    self->touched = false;
+    return mode.external_lex_state == 0 ||
+           (!scan_external(self, tables, arena, mode.external_lex_state, offset, scan, &token) && !self->touched &&
+            !arena->failed);
 }
 
 uint16_t lexer_keyword(Lexer *self, const Tables *tables, const uint8_t *data, uint32_t length, bool *advanced) {

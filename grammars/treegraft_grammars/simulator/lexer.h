@@ -33,8 +33,11 @@ typedef struct {
     uint32_t column, column_at; /* what the grammar was told when it last asked for a column of this text, and where */
     uint32_t furthest;     /* end of the last character that was consumed, not skipped */
     bool touched;
+    bool scanner_touched;  /* of the last token read: the external scanner looked at the end of the text */
     bool touched_ever;     /* since somebody last set it to false */
     bool asked_state;      /* the same: a token depended on the LR state beyond its lexing mode and keywords */
+    bool asked_column;     /* the same: the grammar asked for a column */
+    bool is_quiet[2];      /* in the mode of the state, of the error state: the scanner is known to find nothing */
     uint16_t spelled;      /* the keyword that the last word is spelled like, whether it fits or not; 0 if none */
     uint32_t n_idle;       /* advances at the end of the text since `lexer_begin` */
     jmp_buf escape;
@@ -55,6 +58,9 @@ void lexer_set_text(Lexer *self, Text text);
 
 /* The token at `offset` in `state`, for a scanner in `scan`. */
 Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan);
+
+/* Whether the external scanner finds nothing at `offset` in the mode of `state`, whatever follows the text. */
+bool lexer_finds_nothing(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan);
 
 /* Code points between the last line break before `offset` and `offset`. */
 uint32_t text_column(const Text *text, uint32_t offset);

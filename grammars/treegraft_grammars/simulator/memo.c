@@ -9,12 +9,12 @@ enum { MAX_BYTES = 256, MIN_WORD = 4, MAX_DEPTH = 1000, MAX_FRAMES = 4 };
 
 static bool begins_word(uint8_t c) { return is_word(c) && !is_digit(c); }
 
-/* Whether a scanner remembers letters, which may be a word that must come. */
-static bool has_letters(const Arena *arena, const VersionSet *pending) {
+/* Whether a scanner remembers such characters, which may be a word that must come. */
+static bool remembers(const Arena *arena, const VersionSet *pending, bool is_one(uint8_t)) {
     for (uint32_t i = 0; i < pending->n; i++) {
         const Scan *scan = &arena->scans[pending->at[i].scan];
         for (uint32_t k = 0; k < scan->length; k++)
-            if (begins_word((uint8_t)arena->scan_bytes[scan->start + k])) return true;
+            if (is_one((uint8_t)arena->scan_bytes[scan->start + k])) return true;
     }
     return false;
 }
@@ -34,37 +34,58 @@ static uint32_t ordinary_word(const Probes *probes, const uint8_t *bytes, uint32
     return n;
 }
 
+/* Digits at the end that are an ordinary number: nothing but blanks before it, and not 0 first. Such numbers differ in
+ * their length, and in the digits that days, hours and minutes begin with; those of two digits are all told apart. */
+static uint32_t ordinary_number(const uint8_t *bytes, uint32_t length) {
+    uint32_t n = 0;
+    while (n < length && is_digit(bytes[length - n - 1])) n++;
+    if (n == 0 || n == 2 || bytes[length - n] == '0') return 0;
+    for (uint32_t i = 0; i < length - n; i++)
+        if (bytes[i] != ' ' && bytes[i] != '\t' && bytes[i] != '\n') return 0;
+    return n;
+}
+
+/* Tells apart what differs among ordinary words and numbers. */
 static uint32_t kinds_of(const uint8_t *word, uint32_t n) {
+    if (is_digit(*word)) return n << 2 | (*word == '1' ? 1 : *word == '2' ? 2 : 3);
     uint32_t kinds = 0;
     for (uint32_t i = 0; i < n; i++) {
         uint8_t c = word[i];
         uint32_t kind = c == '_' ? 1 : c <= '9' ? 2 : c <= 'Z' ? 4 : 8;
         kinds |= i == 0 ? kind << 4 : kind;
     }
-    return kinds;
+    return 0x8000 | kinds;
 }
 
-bool memo_text_key(const Lexer *lexer, Text text, uint32_t from, uint32_t n_word, uint64_t *key) {
+bool memo_text_key(Text text, uint32_t from, uint32_t n_word, uint32_t n_after, uint64_t *key) {
     uint32_t length = text.length - from;
     const uint8_t *bytes = text.bytes + from;
     if (length > MAX_BYTES || utf8_partial(text.bytes, text.length)) return false;
-    uint64_t hash = hash_bytes(bytes, length - n_word);
-    if (n_word) hash = hash_mix(hash ^ (0x100u | kinds_of(bytes + length - n_word, n_word)));
+    if (length < n_word + n_after) n_word = 0; /* reading begins inside the word */
+    uint64_t hash = hash_bytes(bytes, n_word ? length - n_word - n_after : length);
+    if (n_word) {
+        hash = hash_mix(hash ^ (0x10000u | kinds_of(bytes + length - n_word - n_after, n_word)));
+        hash = hash_mix(hash ^ hash_bytes(bytes + length - n_after, n_after));
+    }
     bool at_line_start = from > 0 ? bytes[-1] == '\n' : text.column == 0;
-    uint64_t surroundings = (uint64_t)at_line_start << 1 | (from == 0 && text.at_file_start);
-    if (lexer->uses_column) surroundings |= (uint64_t)(text_column(&text, from) + 1) << 2;
-    *key = hash_mix(hash ^ surroundings);
+    *key = hash_mix(hash ^ ((uint64_t)at_line_start << 1 | (from == 0 && text.at_file_start)));
     return true;
 }
 
-bool memo_ask(const Tables *tables, const Lexer *lexer, const Probes *probes, const Arena *arena,
-              const VersionSet *pending, Text text, MemoQuestion *question) {
+bool memo_ask(const Tables *tables, const Probes *probes, const Arena *arena, const VersionSet *pending, Text text,
+              MemoQuestion *question) {
     uint32_t from = text.length;
     for (uint32_t i = 0; i < pending->n; i++)
         if (pending->at[i].offset < from) from = pending->at[i].offset;
-    *question = (MemoQuestion){tables, arena, pending, 0, 0};
-    if (!has_letters(arena, pending)) question->n_word = ordinary_word(probes, text.bytes + from, text.length - from);
-    if (!memo_text_key(lexer, text, from, question->n_word, &question->text)) return false;
+    *question = (MemoQuestion){.tables = tables, .arena = arena, .pending = pending};
+    const uint8_t *bytes = text.bytes + from;
+    uint32_t length = text.length - from;
+    bool is_number = length && is_digit(bytes[length - 1]);
+    if (!remembers(arena, pending, begins_word)) question->n_word = ordinary_word(probes, bytes, length);
+    if (is_number && !question->n_word && !remembers(arena, pending, is_digit))
+        question->n_word = ordinary_number(bytes, length);
+    if (!memo_text_key(text, from, question->n_word, 0, &question->text)) return false;
+    question->column = text_column(&text, from);
     uint64_t offsets = 0;
     for (uint32_t i = 0; i < pending->n; i++) offsets += hash_mix(pending->at[i].offset - from + 1);
     question->text = hash_mix(question->text ^ offsets);
@@ -87,36 +108,46 @@ static uint64_t stack_key(const MemoQuestion *question, uint32_t node, uint32_t 
     return hash_mix(hash);
 }
 
-static uint64_t key_of(const MemoQuestion *question, uint32_t depth) {
+/* What was looked at, beyond the tops of the stacks. */
+enum { LOOKED_COLUMN = 0x8000, LOOKED_DEPTH = 0x7FFF };
+
+static uint64_t key_of(const MemoQuestion *question, uint32_t looked_at) {
     const VersionSet *pending = question->pending;
-    uint64_t key = question->text + depth;
+    uint64_t key = question->text + looked_at;
+    if (looked_at & LOOKED_COLUMN) key = hash_mix(key ^ (uint64_t)question->column << 16);
     for (uint32_t i = 0; i < pending->n; i++) {
         const Version *version = &pending->at[i];
         uint64_t scan = question->arena->scans[version->scan].hash;
         /* A sum: versions have no order that matters. */
-        key += hash_mix(stack_key(question, version->node, depth) ^ scan ^ ((uint64_t)version->last << 40));
+        uint64_t stack = stack_key(question, version->node, looked_at & LOOKED_DEPTH);
+        key += hash_mix(stack ^ scan ^ ((uint64_t)version->last << 40));
     }
     return hash_mix(key);
 }
 
 int memo_recall(const Memo *self, const MemoQuestion *question) {
     uint64_t top = key_of(question, 0);
-    uint64_t depth = self->depths[top & (MEMO_DEPTHS - 1)];
-    if ((depth ^ top) >> 16) return -1;
-    uint64_t key = key_of(question, (uint32_t)(depth & 0xFFFF));
+    uint64_t looked_at = self->depths[top & (MEMO_DEPTHS - 1)];
+    if ((looked_at ^ top) >> 16) return -1;
+    uint64_t key = key_of(question, (uint32_t)(looked_at & 0xFFFF));
     uint64_t found = self->verdicts[key & (MEMO_VERDICTS - 1)];
     /* The slot holds the low bits; the verdict takes the place of the topmost one. */
     if ((found ^ key) << 1 || found == 0) return -1;
     return (int)(found >> 63);
 }
 
-void memo_learn(Memo *self, const MemoQuestion *question, uint32_t depth, bool verdict) {
+void memo_learn(Memo *self, const MemoQuestion *question, uint32_t depth, bool asked_column, bool verdict) {
+    if (depth > MAX_DEPTH) return;
     uint64_t top = key_of(question, 0);
     uint64_t *slot = &self->depths[top & (MEMO_DEPTHS - 1)];
-    /* Another stack with the same top was looked at deeper: that much is looked at from now on. */
-    if ((*slot ^ top) >> 16 == 0 && (*slot & 0xFFFF) > depth) depth = (uint32_t)(*slot & 0xFFFF);
-    if (depth > MAX_DEPTH) return;
-    *slot = (top & ~(uint64_t)0xFFFF) | depth;
-    uint64_t key = key_of(question, depth);
+    uint32_t looked_at = depth | (asked_column ? LOOKED_COLUMN : 0);
+    if ((*slot ^ top) >> 16 == 0) {
+        /* In a place with the same top more was looked at: that much is looked at from now on. */
+        uint32_t before = (uint32_t)(*slot & 0xFFFF);
+        if ((before & LOOKED_DEPTH) > depth) looked_at += (before & LOOKED_DEPTH) - depth;
+        looked_at |= before & LOOKED_COLUMN;
+    }
+    *slot = (top & ~(uint64_t)0xFFFF) | looked_at;
+    uint64_t key = key_of(question, looked_at);
     self->verdicts[key & (MEMO_VERDICTS - 1)] = (key & ~((uint64_t)1 << 63)) | (uint64_t)verdict << 63;
 }

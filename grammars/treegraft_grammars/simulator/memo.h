@@ -13,7 +13,7 @@ enum { MEMO_VERDICTS = 1 << 15, MEMO_DEPTHS = 1 << 12 };
 
 typedef struct {
     uint64_t verdicts[MEMO_VERDICTS]; /* key, its first bit replaced by the verdict; 0 while free */
-    uint64_t depths[MEMO_DEPTHS];     /* key of the tops of the stacks, its last 16 bits replaced by a depth */
+    uint64_t depths[MEMO_DEPTHS];     /* key of the tops of the stacks, its last 16 bits replaced by what was looked at */
 } Memo;
 
 /* One question: is there a witness for these versions over this text? */
@@ -21,22 +21,24 @@ typedef struct {
     const Tables *tables;
     const Arena *arena;
     const VersionSet *pending;
-    uint64_t text; /* hash of all that matters of the text */
-    uint32_t n_word; /* bytes at its end that are an ordinary word */
+    uint64_t text; /* hash of all that matters of the text, its column aside */
+    uint32_t column;
+    uint32_t n_word; /* bytes at its end that are an ordinary word or number */
 } MemoQuestion;
 
-/* Hash of all that matters of a text from `from` on, which ends in an ordinary word of `n_word` bytes. False when nothing
- * about this text can be remembered: it is too long, or ends inside a character. */
-bool memo_text_key(const Lexer *lexer, Text text, uint32_t from, uint32_t n_word, uint64_t *key);
+/* Hash of all that matters of a text from `from` on, its column aside; before the last `n_after` bytes of it stands an
+ * ordinary word or number of `n_word` bytes. False when nothing about this text can be remembered: it is too long, or ends
+ * inside a character. */
+bool memo_text_key(Text text, uint32_t from, uint32_t n_word, uint32_t n_after, uint64_t *key);
 
 /* False when verdicts about this text cannot be remembered: it is too long, or ends inside a character. */
-bool memo_ask(const Tables *tables, const Lexer *lexer, const Probes *probes, const Arena *arena,
-              const VersionSet *pending, Text text, MemoQuestion *question);
+bool memo_ask(const Tables *tables, const Probes *probes, const Arena *arena, const VersionSet *pending, Text text,
+              MemoQuestion *question);
 
 /* 1 and 0 are verdicts; -1: not known. */
 int memo_recall(const Memo *self, const MemoQuestion *question);
 
-/* `depth`: how many entries below the tops of the stacks were looked at to find the verdict. */
-void memo_learn(Memo *self, const MemoQuestion *question, uint32_t depth, bool verdict);
+/* To find the verdict, `depth` entries below the tops of the stacks were looked at, and the column maybe. */
+void memo_learn(Memo *self, const MemoQuestion *question, uint32_t depth, bool asked_column, bool verdict);
 
 #endif

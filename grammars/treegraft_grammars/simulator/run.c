@@ -154,6 +154,23 @@ uint32_t stack_depth(const Tables *tables, const Arena *arena, uint32_t node, ui
     return n_open;
 }
 
+/* Whether a token at `start` is the first of a line. `*is_continued`: of one that goes on the line before. */
+static bool is_new_line(const Run *self, const Version *version, uint32_t start, bool *is_continued) {
+    bool is_break = version->last == 0 && version->offset == 0 && self->text.at_file_start;
+    *is_continued = false;
+    for (uint32_t i = version->offset; i < start; i++) {
+        if (self->text.bytes[i] != '\n') continue;
+        *is_continued = is_joined(&self->text, i);
+        is_break |= !*is_continued;
+    }
+    return is_break;
+}
+
+static bool begins_line(const LayoutRule *layout, const Version *version) {
+    return version->last == 0 || version->last == layout->newline || version->last == layout->indent ||
+           version->last == layout->dedent;
+}
+
 static bool layout_allows(const Run *self, const Version *version, const Token *token) {
     const LayoutRule *layout = &self->tables->layout;
     uint16_t symbol = token->symbol;
@@ -161,20 +178,35 @@ static bool layout_allows(const Run *self, const Version *version, const Token *
     if (symbol == ABI_SYMBOL_END) return true;
     if (symbol == layout->string && token->end > token->start && self->text.bytes[token->start] == '\n')
         return is_triple_quoted(self->arena, version->scan);
-    bool is_first = version->last == 0 && version->offset == 0 && self->text.at_file_start;
-    bool is_break = is_first, is_continued = false;
-    for (uint32_t i = version->offset; i < token->start; i++) {
-        if (self->text.bytes[i] != '\n') continue;
-        is_continued = is_joined(&self->text, i);
-        is_break |= !is_continued;
-    }
-    if (!is_break) return true;
+    bool is_continued;
+    if (!is_new_line(self, version, token->start, &is_continued)) return true;
     if (stack_depth(self->tables, self->arena, version->node, 1)) return true;
-    bool begins_line = version->last == 0 || version->last == layout->newline || version->last == layout->indent ||
-                       version->last == layout->dedent;
-    if (!begins_line) return false;
+    if (!begins_line(layout, version)) return false;
     if (symbol == layout->comment || is_continued) return true;
     return layout_column(&self->text, token->start) == top_indent(self->arena, version->scan);
+}
+
+/* Whether layout allows no token here, although later text may still change what the next one is. */
+static bool is_out_of_place(Run *self, const Version *version) {
+    const LayoutRule *layout = &self->tables->layout;
+    const Text *text = &self->text;
+    uint32_t start = version->offset;
+    for (; start < text->length; start++) {
+        uint8_t c = text->bytes[start];
+        bool is_joint = c == '\\' && start + 1 < text->length && (text->bytes[start + 1] == '\n' || text->bytes[start + 1] == '\r');
+        if (c != ' ' && c != '\t' && c != '\f' && c != '\r' && c != '\n' && !is_joint) break;
+    }
+    bool is_continued;
+    if (!is_new_line(self, version, start, &is_continued)) return false;
+    if (stack_depth(self->tables, self->arena, version->node, 1)) return false;
+    if (begins_line(layout, version)) {
+        if (is_continued || self->lexer->scanner_touched || start == text->length) return false;
+        if (text->bytes[start] == '#' || text->bytes[start] == '\\') return false;
+        return layout_column(text, start) != top_indent(self->arena, version->scan);
+    }
+    const uint16_t *row = tables_row(self->tables, self->arena->nodes[version->node].state);
+    if (row[layout->newline] || row[layout->indent] || row[layout->dedent] || row[ABI_SYMBOL_END]) return false;
+    return !row[layout->string] || !is_triple_quoted(self->arena, version->scan);
 }
 
 /* Height of the entry below the `count` topmost ones, which is looked at now. Extras that are not pushed make the true
@@ -233,7 +265,7 @@ static bool is_json_number(const uint8_t *at, uint32_t n) {
 }
 
 /* The marks' opinion of a token that is no extra; `node` is the stack it is shifted onto. */
-static bool marks_allow(const Run *self, const Version *before, uint32_t node, const Token *token) {
+static bool marks_allow(Run *self, const Version *before, uint32_t node, const Token *token) {
     const Tables *tables = self->tables;
     const uint8_t *marks = tables->marks;
     const uint8_t *bytes = self->text.bytes + token->start;
@@ -244,8 +276,10 @@ static bool marks_allow(const Run *self, const Version *before, uint32_t node, c
     if (used & MARK_FIRST && top == 0 && !(mark & MARK_FIRST)) return false;
     if (used & MARK_TOP && marks[top] & MARK_TOP_LIST && !(mark & MARK_TOP)) return false;
     if (marks[before->last] & MARK_ENDS_LINE && has_line_break(&self->text, before->offset, token->start)) return false;
-    if (mark & MARK_DECIMAL && !is_decimal(bytes, token->end - token->start)) return false;
-    return !(mark & MARK_JSON_NUMBER) || is_json_number(bytes, token->end - token->start);
+    uint32_t length = token->end - token->start;
+    self->denied_inside = (mark & MARK_DECIMAL && !is_decimal(bytes, length)) ||
+                          (mark & MARK_JSON_NUMBER && !is_json_number(bytes, length));
+    return !self->denied_inside;
 }
 
 /* The rules' opinion of shifting `token` onto `version`. What they look at is looked at: verdicts depend on it. */
@@ -298,6 +332,7 @@ static bool rules_allow_reduce(const Run *self, const Version *before, uint32_t 
  * is looser than the language. */
 static bool overlay_allows(Run *self, const Version *version, const Version *reduced, const Token *token, bool is_extra) {
     Tables *tables = self->tables;
+    self->denied_inside = false;
     if (tables->marks_used && !is_extra && !marks_allow(self, version, reduced->node, token)) return false;
     if (tables->n_rules && !is_extra && !rules_allow_shift(self, version, reduced, token)) return false;
     for (uint32_t i = 0; i < tables->n_forbidden; i++)
@@ -308,16 +343,11 @@ static bool overlay_allows(Run *self, const Version *version, const Version *red
             if (row[tables->unbroken[i]]) return false;
     }
     for (uint32_t i = 0; i < tables->n_one_line; i++)
-        if (tables->one_line[i] == token->symbol && has_line_break(&self->text, token->start, token->end)) return false;
+        if (tables->one_line[i] == token->symbol && has_line_break(&self->text, token->start, token->end)) {
+            self->denied_inside = true;
+            return false;
+        }
     return !tables->layout.enabled || layout_allows(self, version, token);
-}
-
-/* Whether the overlay's opinion of this terminal depends on its bytes. */
-static bool looks_inside(const Tables *tables, uint16_t symbol) {
-    if (tables->marks[symbol] & (MARK_DECIMAL | MARK_JSON_NUMBER)) return true;
-    for (uint32_t i = 0; i < tables->n_one_line; i++)
-        if (tables->one_line[i] == symbol) return true;
-    return false;
 }
 
 static void shift(Run *self, Version version, const Token *token, const AbiAction *action) {
@@ -362,6 +392,10 @@ static void read_token(Run *self, Version version) {
                 self->trace.n++;
                 token = lexer_read(self->lexer, tables, arena, state, version.offset, version.scan);
                 if (token.touched && !version.guessing) {
+                    if (tables->layout.enabled && is_out_of_place(self, &version)) {
+                        die(self, before, token.start);
+                        return;
+                    }
                     versions_add(&self->pending, arena, version);
                     if (self->witness && !self->keeps_reached) return;
                     version.guessing = true;
@@ -394,8 +428,7 @@ static void read_token(Run *self, Version version) {
                     return;
                 }
                 self->n_denied++;
-                if (token.end >= self->mark && (token.start >= self->mark || looks_inside(tables, token.symbol)))
-                    self->denied_beyond = true;
+                if (token.end >= self->mark && (token.start >= self->mark || self->denied_inside)) self->denied_beyond = true;
                 if (carried == ARENA_NONE) die(self, before, token.start);
                 return;
             }

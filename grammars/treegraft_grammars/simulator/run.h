@@ -60,6 +60,7 @@ struct Run {
     int32_t lowest;      /* height of the lowest entry that was looked at */
     uint32_t n_denied;   /* tokens that the grammar takes and the overlay does not */
     bool denied_beyond;  /* one of them for what it holds or where it begins, which is not decided before `mark` */
+    bool denied_inside;  /* the last of them for what it holds */
     Trace trace;
     uint64_t n_steps, max_steps;
     bool exhausted;

@@ -21,7 +21,8 @@ typedef struct {
     uint32_t n_probes;
     uint64_t n_bytes;
     bool is_confirmed;  /* the last probe helped, if not the whole */
-    uint32_t n_word;    /* bytes at the end that are an ordinary word */
+    uint32_t n_word;    /* bytes that are an ordinary word or number, before the last `n_after` */
+    uint32_t n_after;
     bool dead[256];     /* first bytes of probes that cannot help, whatever follows them */
 } Search;
 
@@ -61,10 +62,11 @@ typedef struct {
     uint32_t n;
 } Live;
 
-static void add_live(Live *live, const Probes *probes, const uint8_t *before, const uint8_t *after, uint32_t idx) {
-    uint8_t least = 0xFF; /* digits before letters */
+/* Adds the least of the single characters in `among`: digits before letters. */
+static void add_live(Live *live, const Probes *probes, const bool *among) {
+    uint8_t least = 0xFF;
     for (uint32_t i = 0; i < ALIKE_PROBES && i < probes->n_suffixes; i++)
-        if ((i == idx || (before[i] && !after[i])) && probes->suffixes[i].length == 1 && *probes->suffixes[i].bytes < least)
+        if (among[i] && probes->suffixes[i].length == 1 && *probes->suffixes[i].bytes < least)
             least = *probes->suffixes[i].bytes;
     if (least < 0x7F && live->n < MAX_LIVE) live->bytes[live->n++] = least;
 }
@@ -94,9 +96,9 @@ static bool by_overlap(Search *self) {
 /* A word at the end is whole as far as keywords go, but a number may have a suffix to be finished (42_usize). */
 static bool is_number_end(const Search *self) {
     const uint8_t *bytes = self->text.bytes;
-    uint32_t at = self->text.length, n_letters = 0;
-    while (at > 0 && may_be_word(bytes[at - 1]) && !is_digit(bytes[at - 1])) at--, n_letters++;
-    while (at > 0 && may_be_word(bytes[at - 1])) at--;
+    uint32_t at = self->text.length, n_letters = 0, from = self->from;
+    while (at > from && may_be_word(bytes[at - 1]) && !is_digit(bytes[at - 1])) at--, n_letters++;
+    while (at > from && may_be_word(bytes[at - 1])) at--;
     return n_letters <= LONGEST_UNIT && at < self->text.length && is_digit(bytes[at]);
 }
 
@@ -108,14 +110,50 @@ typedef struct {
     Trace trace;
 } Failure;
 
-static void learn(Search *self, const Failure *failure, uint8_t *alive, Live *live) {
+static Failure last_failure(const Search *self, uint32_t idx) {
+    const Simulator *simulator = self->simulator;
+    return (Failure){
+        .idx = idx,
+        .is_live = simulator->lexer.furthest == self->text.length + simulator->probes.suffixes[idx].length,
+        .is_general = !self->is_confirmed && !simulator->run.denied_beyond,
+        .trace = simulator->run.trace,
+    };
+}
+
+/* Those that read like one that failed need not be tried. */
+static void learn(Search *self, const Failure *failure, bool *alive, Live *live) {
     Simulator *simulator = self->simulator;
-    uint8_t before[ALIKE_PROBES];
-    memcpy(before, alive, sizeof before);
+    bool struck[ALIKE_PROBES];
+    memcpy(struck, alive, sizeof struck);
+    Beginning beginning = {self->text, self->n_word, self->n_after};
     if (failure->is_general)
         alike_strike(&simulator->alike, &simulator->lexer, &simulator->tables, simulator->run.arena, &simulator->probes,
-                     self->text, self->n_word, &failure->trace, failure->idx, alive);
-    if (failure->is_live) add_live(live, &simulator->probes, before, alive, failure->idx);
+                     &beginning, &failure->trace, failure->idx, alive, self->dead);
+    if (!live || !failure->is_live) return;
+    for (uint32_t i = 0; i < ALIKE_PROBES; i++) struck[i] &= !alive[i] || i == failure->idx;
+    add_live(live, &simulator->probes, struck);
+}
+
+/* Nor those that give tokens which no state takes. */
+static bool refuse(Search *self, bool learns, bool *alive, Live *live) {
+    Simulator *simulator = self->simulator;
+    const Probes *probes = &simulator->probes;
+    Beginning beginning = {self->text, self->n_word, self->n_after};
+    Refusals it;
+    if (!alike_refuse(&simulator->alike, &simulator->lexer, &simulator->tables, simulator->run.arena, probes, &beginning,
+                      &self->pending, learns, &it, alive, self->dead))
+        return false;
+    for (uint32_t place = 0; live && place < probes->n_suffixes; place++) {
+        uint32_t idx = probes->order[place];
+        if (idx >= ALIKE_PROBES || !it.is_refused[idx] || !it.takes_all[idx] || probes->suffixes[idx].length > 1) continue;
+        bool among[ALIKE_PROBES];
+        for (uint32_t i = 0; i < ALIKE_PROBES; i++) {
+            among[i] = it.is_refused[i] && it.group[i] == it.group[idx];
+            it.takes_all[i] &= !among[i];
+        }
+        add_live(live, probes, among);
+    }
+    return true;
 }
 
 /* Tries all general continuations, those that read alike once. `live`, if not NULL, is told of a few single characters that
@@ -123,10 +161,11 @@ static void learn(Search *self, const Failure *failure, uint8_t *alive, Live *li
 static bool by_suffix(Search *self, Live *live) {
     Simulator *simulator = self->simulator;
     Probes *probes = &simulator->probes;
-    uint8_t alive[ALIKE_PROBES];
+    bool alive[ALIKE_PROBES];
     Failure first;
     uint32_t n_failed = 0;
-    memset(alive, 1, sizeof alive);
+    memset(alive, true, sizeof alive);
+    bool is_known = refuse(self, false, alive, live);
     for (uint32_t place = 0; place < probes->n_suffixes; place++) {
         uint32_t idx = probes->order[place];
         if (idx < ALIKE_PROBES && !alive[idx]) continue;
@@ -137,18 +176,16 @@ static bool by_suffix(Search *self, Live *live) {
             return true;
         }
         if (self->n_probes == n_probes) continue; /* known to be dead, or out of budget */
-        Failure failure = {
-            .idx = idx,
-            .is_live = live && simulator->lexer.furthest == self->text.length + probe.length,
-            .is_general = !self->is_confirmed && !simulator->run.denied_beyond,
-            .trace = simulator->run.trace,
-        };
+        Failure failure = last_failure(self, idx);
         /* The second one often helps: till then nothing is read for the sake of others. */
         if (++n_failed == 1) {
             first = failure;
             continue;
         }
-        if (n_failed == 2) learn(self, &first, alive, live);
+        if (n_failed == 2) {
+            learn(self, &first, alive, live);
+            if (!is_known) refuse(self, true, alive, live);
+        }
         learn(self, &failure, alive, live);
     }
     if (n_failed == 1) learn(self, &first, alive, live);
@@ -159,12 +196,17 @@ static bool by_suffix(Search *self, Live *live) {
 static bool by_literal(Search *self) {
     const Probes *probes = &self->simulator->probes;
     Run *run = &self->simulator->run;
+    uint32_t idx = probes->single['a'];
+    self->dead['a'] = false;
     if (holds(self, (const uint8_t *)"a", 1)) return true;
     /* It was the place that was wrong, not the word. */
     if (run->n_denied && run->n_denied >= run->dead.n) return false;
     uint16_t states[RUN_MAX_VERSIONS];
     uint32_t n_states = run->died_token >= self->text.length ? run->dead.n : 0;
     for (uint32_t i = 0; i < n_states; i++) states[i] = run->arena->nodes[run->dead.at[i].node].state;
+    bool alive[ALIKE_PROBES];
+    Failure failure = last_failure(self, idx);
+    learn(self, &failure, alive, NULL);
     for (uint32_t i = 0; i < probes->n_literals; i++) {
         Piece literal = probes->literals[i];
         bool may_fit = n_states == 0;
@@ -222,12 +264,12 @@ static bool by_search(Search *self, const Live *first) {
     uint8_t paths[MAX_QUEUE][MAX_PATH];
     uint32_t lengths[MAX_QUEUE], n = 0;
     for (uint32_t i = 0; i < first->n; i++) paths[n][0] = first->bytes[i], lengths[n++] = 1;
-    uint32_t length = self->text.length, n_word = self->n_word;
+    uint32_t length = self->text.length;
     bool found = false;
     for (uint32_t at = 0; at < n && !found; at++) {
         memcpy((uint8_t *)self->text.bytes + length, paths[at], lengths[at]);
         self->text.length = length + lengths[at];
-        self->n_word = 0;
+        self->n_after = lengths[at];
         memset(self->dead, 0, sizeof self->dead);
         Live live = {.n = 0};
         found = by_suffix(self, &live);
@@ -238,7 +280,7 @@ static bool by_search(Search *self, const Live *first) {
         }
     }
     self->text.length = length;
-    self->n_word = n_word;
+    self->n_after = 0;
     memset(self->dead, 0, sizeof self->dead);
     return found;
 }
@@ -257,6 +299,7 @@ static bool by_indentation(Search *self) {
         column = 0;
     }
     uint8_t seen[256] = {0};
+    self->n_word = 0;
     self->n_bytes = self->n_probes = 0; /* few columns, and each with few words: the search above must not use it up */
     bool found = false;
     uint32_t base = self->text.length;
@@ -388,7 +431,7 @@ bool witness_search(Simulator *simulator, Text text, uint32_t n_word) {
 bool witness_known(Simulator *simulator, Text text) {
     Run *run = &simulator->run;
     MemoQuestion question;
-    if (!memo_ask(&simulator->tables, &simulator->lexer, &simulator->probes, run->arena, &run->pending, text, &question))
+    if (!memo_ask(&simulator->tables, &simulator->probes, run->arena, &run->pending, text, &question))
         return witness_search(simulator, text, 0);
     int known = memo_recall(&simulator->memo, &question);
     if (known >= 0) return known;
@@ -398,15 +441,18 @@ bool witness_known(Simulator *simulator, Text text) {
         if (run->pending.at[i].offset < from) from = run->pending.at[i].offset;
         if (run->pending.at[i].height > top) top = run->pending.at[i].height;
     }
+    Lexer *lexer = &simulator->lexer;
+    lexer->asked_column = lexer->uses_column;
     if (!is_narrow(run, from)) {
         /* The search begins at the pending versions: what was looked at to get there does not matter. */
         for (uint32_t i = 0; i < run->pending.n; i++) run->pending.at[i].height = 0;
         run->lowest = top = 0;
+        lexer->asked_column = false;
     }
     uint64_t n_exhausted = simulator->counters.n_exhausted;
     bool found = witness_search(simulator, text, question.n_word);
     /* A search that hit a bound says nothing about other places. */
     if (simulator->counters.n_exhausted == n_exhausted)
-        memo_learn(&simulator->memo, &question, (uint32_t)(top - run->lowest), found);
+        memo_learn(&simulator->memo, &question, (uint32_t)(top - run->lowest), lexer->asked_column, found);
     return found;
 }
