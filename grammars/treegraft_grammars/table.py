@@ -204,7 +204,7 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("swift",),
         extensions=(".swift",),
         interpreters=("swift",),
-        module="tree_sitter_swift", probes=('"#', "hrows {}", "rows {}", "ows {}", "ws {}", "s {}", "sync {}", "ync {}", "nc {}", "c {}"),
+        module="tree_sitter_swift", probes=('"#', "throws {}", "hrows {}", "rows {}", "ows {}", "ws {}", "s {}", "sync {}", "ync {}", "nc {}", "c {}"),
         extra=MORE, known_gaps="sending parameters, return id at the end of a block, casts of ()",
     ),
     Language(
@@ -220,7 +220,7 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("haskell",),
         extensions=(".hs",),
         interpreters=("runghc", "runhaskell"),
-        module="tree_sitter_haskell", known_gaps="a few contexts of instances over several lines are refused until they close", probes=("A", "A where", "endif\n", "ndif\n", "dif\n", "if\n", "f\n", "lse\n", "se\n"),
+        module="tree_sitter_haskell", known_gaps="a few contexts of instances over several lines are refused until they close", probes=("A", "A where", "endif\n", "ndif\n", "dif\n", "if\n", "f\n", "lse\n", "se\n", "def\n", "ef\n", "a) => A a where", ") => A a where", "A a) => A a where"),
         extra=MORE,
     ),
     Language(

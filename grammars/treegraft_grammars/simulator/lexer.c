@@ -299,3 +299,11 @@ uint16_t lexer_keyword(Lexer *self, const Tables *tables, const uint8_t *data, u
     *advanced = self->furthest == length;
     return found && self->token_end == length ? self->abi.result_symbol : 0;
 }
+
+uint16_t lexer_terminal(Lexer *self, const Tables *tables, const uint8_t *data, uint32_t length) {
+    lexer_set_text(self, (Text){.bytes = data, .length = length});
+    go_to(self, 0);
+    bool found = tables->abi->lex(&self->abi, tables_lex_mode(tables, ABI_ERROR_STATE).lex_state);
+    finish(self);
+    return found && self->token_start == 0 && self->token_end == length ? self->abi.result_symbol : 0;
+}

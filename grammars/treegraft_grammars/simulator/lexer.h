@@ -71,4 +71,7 @@ uint32_t utf8_partial(const uint8_t *bytes, uint32_t length);
 /* Whether `data` is spelled by the keyword lexer; `*advanced` says whether its last byte was consumed at all. */
 uint16_t lexer_keyword(Lexer *self, const Tables *tables, const uint8_t *data, uint32_t length, bool *advanced);
 
+/* The terminal that the main lexer makes of all of `data` where anything may come; 0 if none. */
+uint16_t lexer_terminal(Lexer *self, const Tables *tables, const uint8_t *data, uint32_t length);
+
 #endif

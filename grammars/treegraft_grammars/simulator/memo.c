@@ -5,7 +5,7 @@
 #include "ascii.h"
 
 /* Longer texts are rare (a token of many bytes), and searches on them end early for want of budget, not of witnesses. */
-enum { MAX_BYTES = 256, MIN_WORD = 4, MAX_DEPTH = 1000, MAX_FRAMES = 4 };
+enum { MAX_BYTES = 1024, MIN_WORD = 4, MAX_DEPTH = 1000, MAX_FRAMES = 4 };
 
 static bool begins_word(uint8_t c) { return is_word(c) && !is_digit(c); }
 
@@ -29,6 +29,8 @@ static uint32_t ordinary_word(const Probes *probes, const uint8_t *bytes, uint32
     for (uint32_t k = n; k <= length && k <= probes->max_literal; k++) {
         uint32_t from, to;
         probes_range(probes, bytes + length - k, k, &from, &to);
+        if (from < to) return 0;
+        probes_range_small(probes, bytes + length - k, k, &from, &to);
         if (from < to) return 0;
     }
     return n;

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ascii.h"
+
 /* Ends of strings, comments and brackets, and starts of what most often follows; the rest is learnt from the grammar. */
 static const char *const SUFFIXES[] = {
     "a", "0", "\"", "'", "\n", ")", "]", "}", ";", "*", "<", " a", "a\"", "*/", "`", ":", ",", "=", ".", "(", "{", "[", ">", "<a",
@@ -36,28 +38,86 @@ static bool piece_add(Piece **pieces, uint32_t *n, uint32_t *cap, const uint8_t 
     return true;
 }
 
+enum { LONGEST_LITERAL = 40 };
+
 static bool add_literal(Probes *self, const uint8_t *bytes, uint32_t length, uint16_t symbol) {
-    if (length == 0 || length > 40) return true;
+    if (length == 0 || length > LONGEST_LITERAL) return true;
     if (length > self->max_literal) self->max_literal = length;
     return piece_add(&self->literals, &self->n_literals, &self->cap_literals, bytes, length, symbol);
 }
 
-/* Depth-first over printable ASCII: a character belongs to some keyword iff the lexer consumes it. Names of symbols
- * alone would miss keywords that appear under an alias (Python's None, Go's nil). */
-static bool find_keywords(Probes *self, Lexer *lexer, const Tables *tables, uint8_t *word, uint32_t length,
-                          uint32_t *budget) {
-    if (length == 32) return true;
-    for (uint8_t c = '!'; c < 0x7F; c++) {
-        if (*budget == 0) return true;
-        --*budget;
+/* Names of types such as u7 are keywords to some grammars, and endless. */
+enum { LONGEST_KEYWORD = 32, MAX_SPELLINGS = 16 };
+
+typedef struct {
+    Probes *probes;
+    Lexer *lexer;
+    const Tables *tables;
+    uint16_t *n_spellings; /* per symbol */
+    uint8_t word[LONGEST_KEYWORD];
+} KeywordSearch;
+
+static bool find_keywords(KeywordSearch *self, uint32_t length);
+
+/* The keywords that go on with `c`. */
+static bool find_keywords_with(KeywordSearch *self, uint32_t length, uint8_t c) {
+    bool advanced;
+    self->word[length] = c;
+    uint16_t symbol = lexer_keyword(self->lexer, self->tables, self->word, length + 1, &advanced);
+    if (!advanced) return true;
+    if (symbol) {
+        if (self->n_spellings[symbol] == MAX_SPELLINGS) return true;
+        self->n_spellings[symbol]++;
+        if (!self->tables->banned_keyword[symbol] && !add_literal(self->probes, self->word, length + 1, symbol)) return false;
+    }
+    return find_keywords(self, length + 1);
+}
+
+/* Whether the keywords from `first` on, which have a small letter at `length`, may have a capital there. */
+static bool is_folded(KeywordSearch *self, uint32_t first, uint32_t length) {
+    const Probes *probes = self->probes;
+    for (uint32_t i = first; i < probes->n_literals; i++) {
+        const Piece *it = &probes->literals[i];
         bool advanced;
-        word[length] = c;
-        uint16_t symbol = lexer_keyword(lexer, tables, word, length + 1, &advanced);
-        if (!advanced) continue;
-        if (symbol && !tables->banned_keyword[symbol] && !add_literal(self, word, length + 1, symbol)) return false;
-        if (!find_keywords(self, lexer, tables, word, length + 1, budget)) return false;
+        memcpy(self->word, it->bytes, it->length);
+        self->word[length] = (uint8_t)(it->bytes[length] - 'a' + 'A');
+        if (lexer_keyword(self->lexer, self->tables, self->word, it->length, &advanced) != it->symbol) return false;
+    }
+    return probes->n_literals > first;
+}
+
+/* Depth-first over printable ASCII: a character belongs to some keyword iff the lexer consumes it. Names of symbols
+ * alone would miss keywords that appear under an alias (Python's None, Go's nil). Where case does not matter, small letters
+ * stand for both. */
+static bool find_keywords(KeywordSearch *self, uint32_t length) {
+    if (length == LONGEST_KEYWORD) return true;
+    for (uint8_t c = '!'; c < 0x7F; c++) {
+        if (c >= 'A' && c <= 'Z') continue;
+        uint32_t first = self->probes->n_literals;
+        if (!find_keywords_with(self, length, c)) return false;
+        if (c < 'a' || c > 'z') continue;
+        if (is_folded(self, first, length)) self->probes->folds_case = true;
+        else if (!find_keywords_with(self, length, (uint8_t)(c - 'a' + 'A'))) return false;
     }
     return true;
+}
+
+/* Whether words of the main lexer may be written in capitals: most do, where any does (a preprocessor has words of its own). */
+static bool has_folded_words(const Probes *self, Lexer *lexer, const Tables *tables) {
+    uint32_t n_words = 0, n_folded = 0;
+    for (uint32_t i = 0; i < self->n_literals; i++) {
+        const Piece *it = &self->literals[i];
+        uint8_t capitals[LONGEST_LITERAL];
+        bool is_small = it->length > 2;
+        for (uint32_t k = 0; k < it->length; k++) {
+            is_small = is_small && it->bytes[k] >= 'a' && it->bytes[k] <= 'z';
+            capitals[k] = (uint8_t)(it->bytes[k] - 'a' + 'A');
+        }
+        if (!is_small || lexer_terminal(lexer, tables, it->bytes, it->length) != it->symbol) continue;
+        n_words++;
+        n_folded += lexer_terminal(lexer, tables, capitals, it->length) == it->symbol;
+    }
+    return 2 * n_folded > n_words;
 }
 
 static bool add_single(Probes *self, uint8_t c) {
@@ -74,9 +134,12 @@ bool probes_init(Probes *self, Lexer *lexer, const Tables *tables) {
         if (!add_literal(self, (const uint8_t *)name, (uint32_t)strlen(name), (uint16_t)symbol)) return false;
     }
     if (abi->keyword_lex && abi->keyword_capture) {
-        uint8_t word[32];
-        uint32_t budget = 400000;
-        if (!find_keywords(self, lexer, tables, word, 0, &budget)) return false;
+        KeywordSearch search = {self, lexer, tables, calloc(abi->n_symbols, sizeof(uint16_t)), {0}};
+        bool is_done = search.n_spellings && find_keywords(&search, 0);
+        free(search.n_spellings);
+        if (!is_done) return false;
+    } else {
+        self->folds_case = has_folded_words(self, lexer, tables);
     }
     qsort(self->literals, self->n_literals, sizeof *self->literals, compare);
     uint32_t n = 0;
@@ -151,4 +214,12 @@ void probes_range(const Probes *self, const uint8_t *bytes, uint32_t length, uin
            memcmp(self->literals[low].bytes, bytes, length) == 0)
         low++;
     *to = low;
+}
+
+void probes_range_small(const Probes *self, const uint8_t *bytes, uint32_t length, uint32_t *from, uint32_t *to) {
+    uint8_t small[LONGEST_LITERAL];
+    *from = *to = 0;
+    if (!self->folds_case || length > LONGEST_LITERAL) return;
+    for (uint32_t i = 0; i < length; i++) small[i] = to_small(bytes[i]);
+    if (memcmp(small, bytes, length)) probes_range(self, small, length, from, to);
 }

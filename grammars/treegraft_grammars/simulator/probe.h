@@ -15,6 +15,7 @@ typedef struct {
     Piece *literals; /* spellings of terminals and keywords, sorted by bytes */
     uint32_t n_literals, cap_literals;
     uint32_t max_literal;
+    bool folds_case; /* some keywords may be written in capitals; their literals have small letters */
     Piece *suffixes; /* general continuations: among them each printable character alone */
     uint32_t n_suffixes, cap_suffixes;
     uint32_t n_chosen;    /* single characters at the front of `suffixes` that were not added for completeness */
@@ -33,5 +34,8 @@ void probes_prefer(Probes *self, uint32_t place); /* in `order` */
 
 /* Literals that begin with these bytes: [*from, *to). */
 void probes_range(const Probes *self, const uint8_t *bytes, uint32_t length, uint32_t *from, uint32_t *to);
+
+/* The same for the bytes in small letters; none where that is no other spelling of them. */
+void probes_range_small(const Probes *self, const uint8_t *bytes, uint32_t length, uint32_t *from, uint32_t *to);
 
 #endif

@@ -6,7 +6,7 @@
 #include "ascii.h"
 
 /* Bounds of the last resort, the search over characters that the lexers take in. */
-enum { MAX_QUEUE = 6, MAX_PATH = 8, LONGEST_UNIT = 6 };
+enum { MAX_QUEUE = 3, MAX_PATH = 8, LONGEST_UNIT = 6 };
 
 /* A long undecided tail is read again for every probe: the search ends after this many bytes, but not before as many
  * probes as usually suffice. */
@@ -74,6 +74,14 @@ static void add_live(Live *live, const Probes *probes, const bool *among) {
 /* Letters beyond ASCII may be in words, too. */
 static bool may_be_word(uint8_t c) { return is_word(c) || c >= 0x80; }
 
+static bool completes(Search *self, uint32_t n_written, uint32_t from, uint32_t to) {
+    for (uint32_t i = from; i < to; i++) {
+        Piece literal = self->simulator->probes.literals[i];
+        if (literal.length > n_written && holds(self, literal.bytes + n_written, literal.length - n_written)) return true;
+    }
+    return false;
+}
+
 /* The text may end with the beginning of a literal, and the rest of it is what is missing. */
 static bool by_overlap(Search *self) {
     const Probes *probes = &self->simulator->probes;
@@ -85,10 +93,9 @@ static bool by_overlap(Search *self) {
         if (may_be_word(*end) && self->text.length > k && may_be_word(end[-1])) continue;
         uint32_t from, to;
         probes_range(probes, end, k, &from, &to);
-        for (uint32_t i = from; i < to; i++) {
-            Piece literal = probes->literals[i];
-            if (literal.length > k && holds(self, literal.bytes + k, literal.length - k)) return true;
-        }
+        if (completes(self, k, from, to)) return true;
+        probes_range_small(probes, end, k, &from, &to);
+        if (completes(self, k, from, to)) return true;
     }
     return false;
 }
@@ -225,35 +232,51 @@ static uint32_t copy_scan(const Search *self, uint32_t idx, uint8_t *bytes) {
     return scan->length;
 }
 
+enum { LONGEST_WORD = 100 };
+
+/* A word that a scanner remembers, as it may have to come: whole, or the rest of it. */
+static bool with_word(Search *self, const uint8_t *word, uint32_t n) {
+    static const char *const frames[][2] = {{"", ""}, {"\n", "\n"}, {"", ">"}, {")", "\""}, {"</", ">"}, {"\n)", "\""}};
+    for (size_t i = 0; i < sizeof frames / sizeof *frames; i++) {
+        uint8_t probe[LONGEST_WORD + 4];
+        uint32_t before = (uint32_t)strlen(frames[i][0]), after = (uint32_t)strlen(frames[i][1]);
+        memcpy(probe, frames[i][0], before);
+        memcpy(probe + before, word, n);
+        memcpy(probe + before + n, frames[i][1], after);
+        if (holds(self, probe, before + n + after)) return true;
+        /* The text may already hold the beginning of the word. */
+        for (uint32_t k = 1; k < n; k++)
+            if (k <= self->text.length - self->from && !memcmp(self->text.bytes + self->text.length - k, word, k) &&
+                holds(self, probe + before + k, n + after - k))
+                return true;
+    }
+    return false;
+}
+
+static bool is_visible(uint8_t c) { return c > ' ' && c < 0x7F; }
+
 /* Scanners remember what must come: heredoc words, names of open tags, delimiters of raw strings. */
 static bool by_scanner_words(Search *self) {
-    static const char *const frames[][2] = {{"", ""}, {"\n", "\n"}, {"", ">"}, {")", "\""}, {"</", ">"}, {"\n)", "\""}};
     for (uint32_t i = 0; i < self->pending.n; i++) {
-        uint8_t bytes[ABI_SERIALIZED_MAX], word[128];
+        uint8_t bytes[ABI_SERIALIZED_MAX], word[LONGEST_WORD];
         uint32_t n_bytes = copy_scan(self, i, bytes);
         for (uint32_t at = 0; at < n_bytes;) {
             uint32_t n = 0;
             /* Wide characters are serialised with zeros between them. */
-            for (; at < n_bytes && n < 100; at++) {
+            for (; at < n_bytes && n < LONGEST_WORD; at++) {
                 uint8_t c = bytes[at];
-                if (c > ' ' && c < 0x7F) word[n++] = c;
+                if (is_visible(c)) word[n++] = c;
                 else if (c || (at + 1 < n_bytes && n == 0)) break;
             }
             at++;
-            if (n == 0) continue;
-            for (size_t j = 0; j < sizeof frames / sizeof *frames; j++) {
-                uint8_t probe[128];
-                uint32_t before = (uint32_t)strlen(frames[j][0]), after = (uint32_t)strlen(frames[j][1]);
-                memcpy(probe, frames[j][0], before);
-                memcpy(probe + before, word, n);
-                memcpy(probe + before + n, frames[j][1], after);
-                if (holds(self, probe, before + n + after)) return true;
-                /* The text may already hold the beginning of the word. */
-                for (uint32_t k = 1; k < n; k++)
-                    if (k <= self->text.length - self->from && !memcmp(self->text.bytes + self->text.length - k, word, k) &&
-                        holds(self, probe + before + k, n + after - k))
-                        return true;
-            }
+            if (n && with_word(self, word, n)) return true;
+        }
+        /* Lengths stand before words; that of a long word looks like a character of it. */
+        for (uint32_t at = 0; at < n_bytes; at++) {
+            uint32_t n = bytes[at], n_visible = 0;
+            if (!is_visible(bytes[at]) || n > LONGEST_WORD || at + n >= n_bytes) continue;
+            while (n_visible < n && is_visible(bytes[at + 1 + n_visible])) n_visible++;
+            if (n_visible == n && with_word(self, bytes + at + 1, n)) return true;
         }
     }
     return false;
