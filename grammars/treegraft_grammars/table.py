@@ -47,6 +47,11 @@ class Language:
         return self.module.replace("_", "-")
 
 
+def _rests(spelling: str, n: int) -> tuple[str, ...]:
+    """What a text that ends in the first 0 to n - 1 characters of a spelling lacks of it."""
+    return tuple(spelling[begin:] for begin in range(n))
+
+
 LANGUAGES: tuple[Language, ...] = (
     Language(
         name="python",
@@ -150,13 +155,13 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("html",),
         extensions=(".html", ".htm", ".xhtml"),
         module="tree_sitter_html",
-        probes=(*("<!DOCTYPE html>"[n:] for n in range(2, 11)), "-->"),
+        probes=(*_rests("<!DOCTYPE html>", 11)[2:], "-->"),
         extra=MORE, known_gaps="XML declarations, characters that are no letters after inline elements, blanks after a last unclosed element",
     ),
     Language(
-        name="css", lsp_ids=("css",), extensions=(".css",), module="tree_sitter_css", extra=MORE, probes=("fff;", "ff;", "f;", "a{}", "*/a{}", "]){}", "){}")
+        name="css", lsp_ids=("css",), extensions=(".css",), module="tree_sitter_css", extra=MORE, probes=("fff;", "ff;", "f;", "a{}", "*/a{}", "]){}", "){}", *_rests("important;", 9))
     ),
-    Language(name="scss", lsp_ids=("scss",), extensions=(".scss",), module="tree_sitter_scss", extra=MORE, untrusted="it refuses most files that use modules", known_gaps="@use ... as, names of modules before a dot, if()"),
+    Language(name="scss", lsp_ids=("scss",), extensions=(".scss",), module="tree_sitter_scss", extra=MORE, probes=(") {}", *_rests("important;", 9)), untrusted="it refuses most files that use modules", known_gaps="@use ... as, names of modules before a dot, if()"),
     Language(
         name="xml",
         lsp_ids=("xml", "xsl", "svg"),
@@ -204,7 +209,7 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("swift",),
         extensions=(".swift",),
         interpreters=("swift",),
-        module="tree_sitter_swift", probes=('"#', "throws {}", "hrows {}", "rows {}", "ows {}", "ws {}", "s {}", "sync {}", "ync {}", "nc {}", "c {}"),
+        module="tree_sitter_swift", probes=('"#', *_rests("rethrows {}", 8)[1:], *_rests("async {}", 5)[1:]),
         extra=MORE, known_gaps="sending parameters, return id at the end of a block, casts of ()",
     ),
     Language(
@@ -220,7 +225,7 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("haskell",),
         extensions=(".hs",),
         interpreters=("runghc", "runhaskell"),
-        module="tree_sitter_haskell", known_gaps="a few contexts of instances over several lines are refused until they close", probes=("A", "A where", "endif\n", "ndif\n", "dif\n", "if\n", "f\n", "lse\n", "se\n", "def\n", "ef\n", "a) => A a where", ") => A a where", "A a) => A a where"),
+        module="tree_sitter_haskell", known_gaps="a few contexts of instances over several lines are refused until they close", probes=("A", "A where", *_rests("endif\n", 5), *_rests("else\n", 3)[1:], *_rests("def\n", 2), "a) => A a where", ") => A a where", "A a) => A a where", "a) = a", ") = a", "a a) = a"),
         extra=MORE,
     ),
     Language(

@@ -79,6 +79,29 @@ def prefixes(language: str, n_files: int, n_cuts: int) -> None:
                 assert grammar.parse(text[:cut]).first_error is None, (name, cut, text[max(0, cut - 60) : cut])
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("php", b"<?php\nclass A {\n    /** Use E"),
+        ("php", b"<?php\nFUNCTION f() {}\nABSTR"),
+        ("fortran", b"subroutine next(IU)\n   IMPLICIT NO"),
+        ("sql", b"SELECT a FROM b WHE"),
+        ("xml", b"<a>\n  <" + b"name" * 10 + b">x</" + b"name" * 6),
+        ("kotlin", b"/**\n * at https://example.org/" + b"path/" * 50),
+        ("go", b"package a\n\nvar a = []rune{'\\x7"),
+        ("css", b"a {\n  color: red !imp"),
+        ("scss", b"@media print {\n\thtml:not(.pr"),
+        ("swift", b"func f(_ a: () throws -> B) re"),
+        ("haskell", b"module A where\nclass (Applicative f, Tr"),
+        ("haskell", b"instance A (B i) where\n  type C (In"),
+        ("haskell", b"module A where\n\n#ifd"),
+    ],
+)
+def test_ends_that_are_hard_to_reach(language: str, text: bytes) -> None:
+    for end in range(len(text) + 1):
+        assert grammar_for(language).parse(text[:end]).first_error is None, text[:end]
+
+
 @pytest.mark.parametrize("language", TRUSTED)
 def test_steps_lead_where_parsing_leads(language: str) -> None:
     rng = random.Random(3)

@@ -194,6 +194,7 @@ static void go_to(Lexer *self, uint32_t offset) {
 }
 
 static void finish(Lexer *self) {
+    if (self->offset > self->looked_at) self->looked_at = self->offset;
     if (self->token_end == UNDEFINED) self->token_end = self->offset;
     if (self->token_end < self->token_start) self->token_start = self->token_end;
 }
@@ -245,6 +246,7 @@ Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint
     AbiLexMode mode = tables_lex_mode(tables, state);
     Token token = {.scan = scan};
     self->touched = self->scanner_touched = false;
+    self->looked_at = 0;
     self->spelled = 0;
     uint32_t furthest = UNDEFINED;
     for (int attempt = 0; attempt < 2; attempt++) {

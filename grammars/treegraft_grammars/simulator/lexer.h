@@ -31,6 +31,7 @@ typedef struct {
     uint32_t offset, size; /* place and width of the character looked at */
     uint32_t token_start, token_end;
     uint32_t column, column_at; /* what the grammar was told when it last asked for a column of this text, and where */
+    uint32_t looked_at;    /* the last place that reading a token looked at */
     uint32_t furthest;     /* end of the last character that was consumed, not skipped */
     bool touched;
     bool scanner_touched;  /* of the last token read: the external scanner looked at the end of the text */

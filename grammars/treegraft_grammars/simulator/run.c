@@ -387,10 +387,12 @@ static void read_token(Run *self, Version version) {
             has_token = tables_lex_mode(tables, state).lex_state != ABI_NO_LOOKAHEAD;
             before = version;
             if (has_token) {
-                if (self->trace.n < RUN_MAX_READS)
-                    self->trace.at[self->trace.n] = (Read){version.offset, version.scan, state};
-                self->trace.n++;
                 token = lexer_read(self->lexer, tables, arena, state, version.offset, version.scan);
+                if (self->lexer->looked_at + 1 >= self->mark) {
+                    if (self->trace.n < RUN_MAX_READS)
+                        self->trace.at[self->trace.n] = (Read){version.offset, version.scan, state};
+                    self->trace.n++;
+                }
                 if (token.touched && !version.guessing) {
                     if (tables->layout.enabled && is_out_of_place(self, &version)) {
                         die(self, before, token.start);

@@ -21,7 +21,7 @@ typedef struct {
     Version at[RUN_MAX_VERSIONS];
 } VersionSet;
 
-/* Where a run asked for tokens, in order; more than RUN_MAX_READS are counted only. */
+/* Where a run asked for tokens that what lies at `mark - 1` or beyond may change; more than RUN_MAX_READS are counted only. */
 typedef struct {
     uint32_t offset, scan;
     uint16_t state;
