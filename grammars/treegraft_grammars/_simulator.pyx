@@ -83,8 +83,11 @@ cdef extern from "frontier.h" nogil:
         uint32_t n_readings
         uint32_t n_tail
         uint8_t *tail
+    ctypedef struct Lexer:
+        uint32_t horizon
     ctypedef struct Simulator_c "Simulator":
         Tables tables
+        Lexer lexer
         Probes probes
         Counters counters
         pthread_mutex_t lock
@@ -143,7 +146,7 @@ cdef class Simulator:
     cdef Simulator_c *native
     cdef object capsule
 
-    def __cinit__(self, capsule: object):
+    def __cinit__(self, capsule: object, uint32_t horizon = 0):
         cdef AbiLanguage *abi
         if PyCapsule_IsValid(capsule, b"tree_sitter.Language"):
             abi = <AbiLanguage *> PyCapsule_GetPointer(capsule, b"tree_sitter.Language")
@@ -157,6 +160,7 @@ cdef class Simulator:
         self.native = simulator_new(abi)
         if self.native == NULL:
             raise MemoryError("no memory for the tables of a grammar")
+        self.native.lexer.horizon = horizon
 
     def __dealloc__(self):
         if self.native != NULL:

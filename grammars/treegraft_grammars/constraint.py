@@ -65,12 +65,20 @@ class Grammar:
     """A language's grammar, loaded once and shared. Methods may be called from any thread."""
 
     def __init__(
-        self, language: str, capsule: object, overlay: Overlay | None = None, probes: tuple[str, ...] = ()
+        self,
+        language: str,
+        capsule: object,
+        overlay: Overlay | None = None,
+        probes: tuple[str, ...] = (),
+        horizon: int = 0,
     ) -> None:
-        """`capsule` is what the grammar package returns; raises UnsupportedGrammar for an ABI that we cannot read."""
+        """`capsule` is what the grammar package returns; `probes` and `horizon`: see the table of languages.
+
+        Raises UnsupportedGrammar for an ABI that we cannot read.
+        """
         self.language = language
         try:
-            self._simulator = Simulator(capsule)
+            self._simulator = Simulator(capsule, horizon)
         except UnsupportedAbi as error:
             raise UnsupportedGrammar(f"{language}: {error}") from None
         if overlay is not None:
@@ -173,4 +181,5 @@ def _common_prefix(left: bytes, right: bytes) -> int:
 @cache
 def grammar_for(language: str, overlay: bool = True) -> Grammar:
     """The grammar of `language`, loaded once per process; raises UnknownLanguage or UnsupportedGrammar."""
-    return Grammar(language, load(language), overlay_for(language) if overlay else None, row_of(language).probes)
+    row = row_of(language)
+    return Grammar(language, load(language), overlay_for(language) if overlay else None, row.probes, row.horizon)

@@ -25,6 +25,8 @@ class Language:
     said to be.
     known_gaps: what of the language the grammar refuses or reads wrongly, as found by the tests; for people.
     probes: continuations that show that an unfinished text can go on, where the general ones of the simulator do not.
+    horizon: how many bytes behind a token may tell what it is, 0 for all: some scanners look to the end of the file for
+    the end of something that never comes, and the file would be read again with each key.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Language:
     untrusted: str = ""
     known_gaps: str = ""
     probes: tuple[str, ...] = ()
+    horizon: int = 0
 
     @property
     def package(self) -> str:
@@ -112,8 +115,8 @@ LANGUAGES: tuple[Language, ...] = (
             "PKGBUILD", "APKBUILD",
         ),
         interpreters=("bash", "sh", "dash", "ash"),
-        aliases=("shell",), module="tree_sitter_bash",
-        known_gaps="takes fi, done and esac for commands; backquotes in quotes, some conditions of [[ ]]",
+        aliases=("shell",), module="tree_sitter_bash", horizon=1000,
+        known_gaps="takes fi, done and esac for commands; backquotes in quotes, some conditions of [[ ]]; the end of a pattern is looked for in 1,000 bytes, by tree-sitter in the whole file",
     ),
     Language(
         name="csharp",

@@ -162,6 +162,13 @@ uint32_t arena_scan(Arena *self, const char *bytes, uint32_t length) {
     return self->n_scans++;
 }
 
+bool arena_scan_has(const Arena *self, uint32_t scan, bool is_one(uint8_t)) {
+    const Scan *it = &self->scans[scan];
+    for (uint32_t i = 0; i < it->length; i++)
+        if (is_one((uint8_t)self->scan_bytes[it->start + i])) return true;
+    return false;
+}
+
 size_t arena_size(const Arena *self) {
     return sizeof *self + self->cap_nodes * sizeof *self->nodes + self->n_buckets * sizeof *self->buckets +
            self->cap_links * sizeof *self->links + self->cap_scans * sizeof *self->scans + self->cap_scan_bytes +

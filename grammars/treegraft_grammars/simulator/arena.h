@@ -73,6 +73,9 @@ static inline const uint32_t *arena_links(const Arena *self, uint32_t node) {
 /* The id of a serialised scanner state; no bytes at all is ARENA_NO_SCAN. */
 uint32_t arena_scan(Arena *self, const char *bytes, uint32_t length);
 
+/* Whether a serialised scanner state holds such a byte. */
+bool arena_scan_has(const Arena *self, uint32_t scan, bool is_one(uint8_t));
+
 size_t arena_size(const Arena *self);
 
 uint64_t hash_mix(uint64_t value);

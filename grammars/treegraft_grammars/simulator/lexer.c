@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "ascii.h"
+
 enum { UNDEFINED = 0xFFFFFFFF, CHARACTER_INVALID = -1, BYTE_ORDER_MARK = 0xFEFF };
 
 /* A scanner that asks for more at the end of the text this often never stops by itself. */
@@ -276,6 +278,9 @@ Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint
     token.end = self->token_end;
     if (token.found && !token.external && token.symbol == abi->keyword_capture && token.symbol != 0)
         token.keyword = keyword_at(self, tables, state, &token);
+    bool is_far = self->horizon && token.found && token.end + self->horizon <= self->text.length;
+    /* A scanner that remembers a word looks for it, and will find it. */
+    if (is_far && self->touched && !arena_scan_has(arena, scan, begins_word)) self->touched = false;
     token.touched = self->touched;
     self->touched_ever |= self->touched;
     /* Whatever may come next in the error state says nothing about this one. */

@@ -7,15 +7,10 @@
 /* Longer texts are rare (a token of many bytes), and searches on them end early for want of budget, not of witnesses. */
 enum { MAX_BYTES = 1024, MIN_WORD = 4, MAX_DEPTH = 1000, MAX_FRAMES = 4 };
 
-static bool begins_word(uint8_t c) { return is_word(c) && !is_digit(c); }
-
-/* Whether a scanner remembers such characters, which may be a word that must come. */
+/* Whether one of the scanners remembers such characters, which may be a word that must come. */
 static bool remembers(const Arena *arena, const VersionSet *pending, bool is_one(uint8_t)) {
-    for (uint32_t i = 0; i < pending->n; i++) {
-        const Scan *scan = &arena->scans[pending->at[i].scan];
-        for (uint32_t k = 0; k < scan->length; k++)
-            if (is_one((uint8_t)arena->scan_bytes[scan->start + k])) return true;
-    }
+    for (uint32_t i = 0; i < pending->n; i++)
+        if (arena_scan_has(arena, pending->at[i].scan, is_one)) return true;
     return false;
 }
 

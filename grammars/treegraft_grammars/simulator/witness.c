@@ -10,7 +10,7 @@ enum { MAX_QUEUE = 3, MAX_PATH = 8, LONGEST_UNIT = 6 };
 
 /* A long undecided tail is read again for every probe: the search ends after this many bytes, but not before as many
  * probes as usually suffice. */
-enum { MAX_BYTES = 16 << 10, MIN_PROBES = 48, LONG_TEXT = 24 };
+enum { MAX_BYTES = 16 << 10, MIN_PROBES = 48, LONG_TEXT = 24, COSTLY_TEXT = 256 };
 
 typedef struct {
     Simulator *simulator;
@@ -89,8 +89,9 @@ static bool by_overlap(Search *self) {
     uint32_t longest = probes->max_literal < n_undecided ? probes->max_literal : n_undecided;
     for (uint32_t k = 1; k <= longest; k++) {
         const uint8_t *end = self->text.bytes + self->text.length - k;
-        /* The middle of a word begins no literal. */
-        if (may_be_word(*end) && self->text.length > k && may_be_word(end[-1])) continue;
+        /* The middle of a word begins no literal; but a number may end in a name of a type (0f32). */
+        bool is_inside = may_be_word(*end) && self->text.length > k && may_be_word(end[-1]);
+        if (is_inside && !(is_digit(end[-1]) && is_letter(*end))) continue;
         uint32_t from, to;
         probes_range(probes, end, k, &from, &to);
         if (completes(self, k, from, to)) return true;
@@ -170,7 +171,7 @@ static bool by_suffix(Search *self, Live *live) {
     Probes *probes = &simulator->probes;
     bool alive[ALIKE_PROBES];
     Failure first;
-    uint32_t n_failed = 0;
+    uint32_t n_failed = 0, n_patient = self->text.length - self->from > COSTLY_TEXT ? 16 : 2;
     memset(alive, true, sizeof alive);
     bool is_known = refuse(self, false, alive, live);
     for (uint32_t place = 0; place < probes->n_suffixes; place++) {
@@ -184,18 +185,18 @@ static bool by_suffix(Search *self, Live *live) {
         }
         if (self->n_probes == n_probes) continue; /* known to be dead, or out of budget */
         Failure failure = last_failure(self, idx);
-        /* The second one often helps: till then nothing is read for the sake of others. */
-        if (++n_failed == 1) {
+        /* One of the next often helps: till then nothing is read for the sake of others. */
+        if (++n_failed < n_patient) {
             first = failure;
             continue;
         }
-        if (n_failed == 2) {
+        if (n_failed == n_patient) {
             learn(self, &first, alive, live);
             if (!is_known) refuse(self, true, alive, live);
         }
         learn(self, &failure, alive, live);
     }
-    if (n_failed == 1) learn(self, &first, alive, live);
+    if (n_failed && n_failed < n_patient) learn(self, &first, alive, live);
     return false;
 }
 
@@ -236,9 +237,10 @@ enum { LONGEST_WORD = 100 };
 
 /* A word that a scanner remembers, as it may have to come: whole, or the rest of it. */
 static bool with_word(Search *self, const uint8_t *word, uint32_t n) {
-    static const char *const frames[][2] = {{"", ""}, {"\n", "\n"}, {"", ">"}, {")", "\""}, {"</", ">"}, {"\n)", "\""}};
+    static const char *const frames[][2] = {{"", ""},   {"\n", "\n"},    {"", ">"},      {")", "\""},     {"</", ">"},
+                                            {"\n)", "\""}, {"a`\n", "\n"}, {"a}\n", "\n"}, {"a)\n", "\n"}};
     for (size_t i = 0; i < sizeof frames / sizeof *frames; i++) {
-        uint8_t probe[LONGEST_WORD + 4];
+        uint8_t probe[LONGEST_WORD + 8];
         uint32_t before = (uint32_t)strlen(frames[i][0]), after = (uint32_t)strlen(frames[i][1]);
         memcpy(probe, frames[i][0], before);
         memcpy(probe + before, word, n);
