@@ -50,6 +50,7 @@ cdef extern from "frontier.h" nogil:
         RULE_STATEMENT
         RULE_DECIDED
         RULE_RESERVED
+        RULE_APART
     ctypedef struct Rule:
         RuleKind kind
         uint16_t a, b, c
@@ -218,6 +219,7 @@ cdef class Simulator:
         kinds = {
             "in_frame": RULE_IN_FRAME, "stands_on": RULE_STANDS_ON, "base": RULE_BASE, "reduce": RULE_REDUCE,
             "statement": RULE_STATEMENT, "reserved": RULE_RESERVED, "decided": RULE_DECIDED,
+            "apart": RULE_APART,
         }
         n = 0
         firsts = self._any_symbols(a)

@@ -116,7 +116,7 @@ LANGUAGES: tuple[Language, ...] = (
         ),
         interpreters=("bash", "sh", "dash", "ash"),
         aliases=("shell",), module="tree_sitter_bash", horizon=1000,
-        known_gaps="takes fi, done and esac for commands; backquotes in quotes, some conditions of [[ ]]; the end of a pattern is looked for in 1,000 bytes, by tree-sitter in the whole file",
+        known_gaps="a lone $ before a line break; backquotes in quotes, some conditions of [[ ]]; the end of a pattern is looked for in 1,000 bytes, by tree-sitter in the whole file",
     ),
     Language(
         name="csharp",

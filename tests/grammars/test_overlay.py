@@ -125,8 +125,9 @@ def test_a_name_that_the_grammar_lost_is_an_error() -> None:
         Overlay(base=(("=", "nope"),)),
         Overlay(reduce=((",", "", "nope"),)),
         Overlay(statements=((("nope",), "", "expression_statement"),)),
-        Overlay(reserved=((("nope",), ""),)),
+        Overlay(reserved=((("nope",), "", ""),)),
         Overlay(closed=("nope",)),
+        Overlay(apart=(("{", "nope"),)),
         Overlay(first=("nope",)),
         Overlay(top=("nope", ())),
         Overlay(ends_line=("nope",)),
@@ -138,3 +139,30 @@ def test_a_name_that_the_grammar_lost_is_an_error() -> None:
 
 def test_languages_without_rules_have_no_overlay() -> None:
     assert overlay_for("rust") is None and overlay_for("python") is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "refused_at"),
+    [
+        (b"fi\n", 0),
+        (b"test a; then\n", 7),
+        (b"if a; then\n  b\nelse\ndone\n", 19),
+        (b"a && fi\n", 4),
+        (b"a | done\n", 3),
+        (b"{ fi; }\n", 1),
+        (b"echo $(fi)\n", 7),
+        (b"echo fi; a=(do done)\n", None),
+        (b"case a in fi|do) b;; esac\n", None),
+        (b"for done in if then; do b; done\n", None),
+        (b"fix; do-it; fi.sh; done/x; 'fi'; \\done\n", None),
+        (b"fi=1; x=1 fi\n", None),
+        (b"[ fi ] && [ a = done ] || [[ do ]]\n", None),
+        (b"cat <<fi\nfi\n", None),
+        (b"f() {a; }\n", 5),
+        (b"f() { a; }; { (b); }; {\na\n}; a{b,c}; ${a}\n", None),
+    ],
+)
+def test_reserved_words_of_bash_are_no_commands(text: bytes, refused_at: int | None) -> None:
+    assert grammar_for("bash").check(text).first_error == refused_at
+    for end in range(len(text) if refused_at is None else refused_at):
+        assert grammar_for("bash").parse(text[:end]).first_error is None, text[:end]

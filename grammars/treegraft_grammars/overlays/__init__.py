@@ -39,7 +39,9 @@ class Overlay:
     statements: (phrases, token, statement): none of the phrases, alone before `token` ("": any), is the statement.
     arrows: behind these terminals the rule above does not hold.
     decided: pairs as in `forbidden` of which the second may change while it is typed: half a name may become another.
-    reserved: (words, where): keywords that are never ordinary words where the terminal `where` may come; "": anywhere.
+    reserved: (words, where, behind): keywords that are never ordinary words where the terminal `where` may come ("":
+    anywhere), save right behind the terminal `behind`.
+    apart: (terminal, where): where the terminal `where` may come next, what follows is apart: `{` of a shell is a word.
     closed: phrases behind which nothing follows.
     first: terminals that may begin the document. top: (list, terminals): what may begin the next phrase at the top.
     ends_line: terminals after which a line break is a token, and never skipped.
@@ -59,7 +61,8 @@ class Overlay:
     statements: tuple[tuple[tuple[str, ...], str, str], ...] = ()
     arrows: tuple[str, ...] = ()
     decided: tuple[tuple[str, str], ...] = ()
-    reserved: tuple[tuple[tuple[str, ...], str], ...] = ()
+    reserved: tuple[tuple[tuple[str, ...], str, str], ...] = ()
+    apart: tuple[tuple[str, str], ...] = ()
     closed: tuple[str, ...] = ()
     first: tuple[str, ...] = ()
     top: tuple[str, tuple[str, ...]] | None = None
@@ -93,8 +96,9 @@ class Overlay:
         for phrases, token, statement in self.statements:
             yield from (("statement", phrase, token, statement) for phrase in phrases)
         yield from (("decided", *pair, "") for pair in self.decided)
-        for words, where in self.reserved:
-            yield from (("reserved", word, where, "") for word in words)
+        yield from (("apart", *pair, "") for pair in self.apart)
+        for words, where, behind in self.reserved:
+            yield from (("reserved", word, where, behind) for word in words)
 
     def _marks(self) -> Iterator[tuple[str, str]]:
         yield from (("arrow", name) for name in self.arrows)
@@ -122,6 +126,7 @@ _MODULES = {
     "json": "json",
     "html": "html",
     "go": "go",
+    "bash": "bash",
     "c": "c",
     "cpp": "c",
 }

@@ -18,5 +18,5 @@ OVERLAY = Overlay(
     first=("package",),
     top=("source_file_repeat1", _DECLARATIONS),
     # The grammar takes a keyword for a name where it fits nothing else.
-    reserved=((_KEYWORDS, ""),),
+    reserved=((_KEYWORDS, "", ""),),
 )  # fmt: skip

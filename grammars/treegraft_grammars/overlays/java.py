@@ -23,5 +23,5 @@ OVERLAY = Overlay(
     statements=((_VALUES, ";", "expression_statement"),),
     arrows=("->",),
     # The grammar takes a keyword for a name where it fits nothing else.
-    reserved=((_RESERVED, ""),),
+    reserved=((_RESERVED, "", ""),),
 )

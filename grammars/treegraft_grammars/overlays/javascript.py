@@ -21,5 +21,5 @@ OVERLAY = Overlay(
     # `a && b = c` assigns to no place.
     stands_on=tuple((operator, "=") for operator in _OPERATORS),
     # A keyword is a name behind a dot and in front of a colon, but not where an expression begins.
-    reserved=((_RESERVED, "function"),),
+    reserved=((_RESERVED, "function", ""),),
 )

@@ -32,7 +32,7 @@ OVERLAY = Overlay(
     # 09 was a number of Python 2.
     decimals=("integer",),
     # A keyword is never a name, whatever would fit.
-    reserved=((_KEYWORDS, ""),),
+    reserved=((_KEYWORDS, "", ""),),
     # A line break inside an unfinished statement, an unexpected indentation, a dedent to a column that no block
     # has; and a line break right behind a single quote.
     layout=("_newline", "_indent", "_dedent", "comment", "_string_content"),

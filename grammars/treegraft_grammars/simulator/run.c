@@ -297,6 +297,10 @@ static bool rules_allow_shift(Run *self, const Version *before, const Version *v
         if (rule->kind == RULE_DECIDED && rule->a == before->last && rule->b == token->symbol &&
             (self->mode == RUN_WHOLE || (self->mode == RUN_READ && !before->guessing && !token->touched)))
             return false;
+        if (rule->kind == RULE_APART && rule->a == before->last && token->start == before->offset &&
+            token->start < self->text.length && !memchr(" \t\r\n;&|()<>", self->text.bytes[token->start], 11) &&
+            tables_row(self->tables, self->arena->nodes[before->node].state)[rule->b])
+            return false;
         if (rule->kind == RULE_STANDS_ON && rule->b == token->symbol && symbol_below(self, node, 1) == rule->a) {
             /* A phrase or a name: `x = lambda: 1` has neither on its `=`. */
             uint16_t top = symbol_below(self, node, 0);

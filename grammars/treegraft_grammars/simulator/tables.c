@@ -96,7 +96,8 @@ const uint16_t *tables_fill_row(Tables *self, uint16_t state) {
 bool tables_is_reserved(Tables *self, uint16_t state, uint16_t symbol) {
     for (uint32_t i = 0; i < self->n_rules; i++) {
         const Rule *rule = &self->rules[i];
-        if (rule->kind == RULE_RESERVED && rule->a == symbol && (!rule->b || tables_row(self, state)[rule->b])) return true;
+        if (rule->kind != RULE_RESERVED || rule->a != symbol || (rule->c && rule->c == self->accessing[state])) continue;
+        if (!rule->b || tables_row(self, state)[rule->b]) return true;
     }
     if (self->abi->version < ABI_RESERVED_WORDS) return false;
     uint16_t set = tables_lex_mode(self, state).reserved_set;

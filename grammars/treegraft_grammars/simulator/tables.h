@@ -20,7 +20,8 @@ typedef enum {
     RULE_REDUCE,    /* after terminal `a`, nothing is reduced to nonterminal `c` when `b` (0: whatever) comes next */
     RULE_STATEMENT, /* `a` alone, before `b` (0: whatever comes), is never statement `c`, save behind an arrow */
     RULE_DECIDED,   /* terminal `b` never follows `a`, once no later text can change it */
-    RULE_RESERVED,  /* keyword `a` is no ordinary word where terminal `b` may come (0: anywhere) */
+    RULE_RESERVED,  /* keyword `a` is no ordinary word where terminal `b` may come (0: anywhere), save right behind terminal `c` */
+    RULE_APART,     /* behind terminal `a`, where `b` may come, a word begins after a blank only */
 } RuleKind;
 
 typedef struct {
