@@ -182,4 +182,8 @@ def _common_prefix(left: bytes, right: bytes) -> int:
 def grammar_for(language: str, overlay: bool = True) -> Grammar:
     """The grammar of `language`, loaded once per process; raises UnknownLanguage or UnsupportedGrammar."""
     row = row_of(language)
-    return Grammar(language, load(language), overlay_for(language) if overlay else None, row.probes, row.horizon)
+    try:
+        overlay_rules = overlay_for(language) if overlay else None
+        return Grammar(language, load(language), overlay_rules, row.probes, row.horizon)
+    except LookupError as problem:
+        raise UnsupportedGrammar(f"{row.package} has another version than this one knows: {problem}") from problem

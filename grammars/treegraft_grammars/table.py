@@ -62,7 +62,7 @@ LANGUAGES: tuple[Language, ...] = (
         extensions=(".py", ".pyi", ".pyw"),
         file_names=("SConstruct", "SConscript", "wscript", ".pythonrc", ".pythonstartup"),
         interpreters=("python", "pypy"),
-        aliases=("python3",), module="tree_sitter_python", known_gaps="takes a positional argument after a named one",
+        aliases=("python3",), module="tree_sitter_python", known_gaps="takes a positional argument after a named one; refuses some line breaks behind a colon or a dot within brackets",
     ),
     Language(
         name="javascript",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from time import monotonic
 
 import pytest
 
@@ -200,6 +201,14 @@ def test_an_unknown_language_is_said() -> None:
     found = check("x $0\n", draws=["y", "\n"], expect="y", language="cobol")
     assert not found.constrained
     assert found.reason == "constraint off: no grammar for cobol"
+
+
+def test_a_huge_file_is_completed_without_constraint_and_at_once() -> None:
+    began = monotonic()
+    found = check("x = 1\n" * 2_000_000 + "y $0\n", draws=["y", "\n"], expect="y")
+    assert not found.constrained
+    assert found.reason == "constraint off: the file is larger than 8 MiB"
+    assert monotonic() - began < 2  # To read it takes 5 s.
 
 
 def test_a_language_whose_grammar_is_not_trusted_is_said() -> None:

@@ -44,6 +44,8 @@ SURE_OF_NOTHING = math.log(0.5)
 LOST = math.log(0.1)
 MAX_BACK = 6
 MANY_CHECKS = 16
+# To read more than this takes longer than anybody waits: seconds for the first key.
+LARGEST_TEXT = 8 << 20
 # How many earlier whole places are shown to the judge when it withholds one.
 MAX_JUDGED = 3
 
@@ -79,7 +81,9 @@ def suggest(
         else:
             written = beam(place, law.fork(request.n), _world(writer, law, budget))
     with span() as judging:
-        judges = _judges(context, region) if request.constraint else []
+        judges = (
+            _judges(context, region) if request.constraint and not _is_large(context.prefix, context.suffix) else []
+        )
         items, why = _ranked(written, stopping, region, judges, confidence, budget, counters or Counters())
     reasons = [off, "" if items else why]
     timings = Timings(
@@ -105,16 +109,23 @@ def suggest(
 def _region(request: Complete, context: Context) -> Region:
     """The text around the cursor that is of one language: the document, or a script or block within it."""
     region = None
-    if request.constraint and is_host(context.language) and (judge := _judge(context.document, context.language)):
+    is_split = request.constraint and is_host(context.language) and not _is_large(context.prefix, context.suffix)
+    if is_split and (judge := _judge(context.document, context.language)):
         tree = judge.tree(context.prefix + context.suffix)
         region = region_at(context.language, tree.root_node, context.prefix, context.suffix)
     return region or Region(context.language, context.prefix, context.suffix)
+
+
+def _is_large(prefix: bytes, suffix: bytes) -> bool:
+    return len(prefix) + len(suffix) > LARGEST_TEXT
 
 
 def _at_cursor(request: Complete, region: Region) -> tuple[Reading, Reading, float, str]:
     """States at the cursor and of an empty text, trust in the first, and why the constraint is off ("" if it is on)."""
     if not request.constraint:
         return Free(), Free(), 0.0, "constraint off: not asked for"
+    if _is_large(region.prefix, region.suffix):
+        return Free(), Free(), 0.0, f"constraint off: the file is larger than {LARGEST_TEXT >> 20} MiB"
     try:
         if why := distrust(region.language):
             return Free(), Free(), 0.0, f"constraint off: {region.language} is not trusted: {why}"
