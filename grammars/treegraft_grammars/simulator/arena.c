@@ -67,6 +67,7 @@ void arena_release(Arena *self) {
     free(self->buckets);
     free(self->links);
     free(self->scans);
+    free(self->scan_slots);
     free(self->scan_bytes);
     free(self->verdicts);
     free(self->suffix);
@@ -144,21 +145,47 @@ uint32_t arena_merge(Arena *self, uint32_t left, uint32_t right) {
     return intern(self, (Node){.state = state, .n_links = (uint16_t)n, .hash = hash_mix(sum + state)}, merged);
 }
 
+/* The slot that holds this state, or the free one where it belongs. */
+static uint32_t scan_slot(const Arena *self, uint64_t hash, const char *bytes, uint32_t length) {
+    uint32_t mask = self->n_scan_slots - 1, slot = (uint32_t)hash & mask;
+    for (;; slot = (slot + 1) & mask) {
+        const Scan *scan = &self->scans[self->scan_slots[slot]];
+        if (!self->scan_slots[slot]) return slot;
+        if (scan->hash == hash && scan->length == length && !memcmp(self->scan_bytes + scan->start, bytes, length)) return slot;
+    }
+}
+
+static bool grow_scan_slots(Arena *self) {
+    if (2 * (self->n_scans + 1) <= self->n_scan_slots) return true;
+    uint32_t wanted = self->n_scan_slots ? 2 * self->n_scan_slots : 64;
+    uint32_t *slots = calloc(wanted, sizeof *slots);
+    if (!slots) {
+        self->failed = true;
+        return false;
+    }
+    free(self->scan_slots);
+    self->scan_slots = slots;
+    self->n_scan_slots = wanted;
+    for (uint32_t id = 1; id < self->n_scans; id++) {
+        const Scan *scan = &self->scans[id];
+        slots[scan_slot(self, scan->hash, self->scan_bytes + scan->start, scan->length)] = id;
+    }
+    return true;
+}
+
 uint32_t arena_scan(Arena *self, const char *bytes, uint32_t length) {
     if (length == 0) return ARENA_NO_SCAN;
     uint64_t hash = hash_bytes(bytes, length);
-    /* Newest first: the scanner state of a token is usually that of the token before. */
-    for (uint32_t id = self->n_scans; id-- > 1;) {
-        const Scan *scan = &self->scans[id];
-        if (scan->hash == hash && scan->length == length && !memcmp(self->scan_bytes + scan->start, bytes, length))
-            return id;
-    }
+    if (!grow_scan_slots(self)) return ARENA_NO_SCAN;
+    uint32_t slot = scan_slot(self, hash, bytes, length);
+    if (self->scan_slots[slot]) return self->scan_slots[slot];
     if (!grow(self, (void **)&self->scans, &self->cap_scans, self->n_scans + 1, sizeof *self->scans) ||
         !grow(self, (void **)&self->scan_bytes, &self->cap_scan_bytes, self->n_scan_bytes + length, 1))
         return ARENA_NO_SCAN;
     memcpy(self->scan_bytes + self->n_scan_bytes, bytes, length);
     self->scans[self->n_scans] = (Scan){hash, self->n_scan_bytes, length};
     self->n_scan_bytes += length;
+    self->scan_slots[slot] = self->n_scans;
     return self->n_scans++;
 }
 
@@ -171,6 +198,7 @@ bool arena_scan_has(const Arena *self, uint32_t scan, bool is_one(uint8_t)) {
 
 size_t arena_size(const Arena *self) {
     return sizeof *self + self->cap_nodes * sizeof *self->nodes + self->n_buckets * sizeof *self->buckets +
-           self->cap_links * sizeof *self->links + self->cap_scans * sizeof *self->scans + self->cap_scan_bytes +
+           self->cap_links * sizeof *self->links + self->cap_scans * sizeof *self->scans +
+           self->n_scan_slots * sizeof *self->scan_slots + self->cap_scan_bytes +
            self->n_verdicts * sizeof *self->verdicts + self->suffix_length;
 }

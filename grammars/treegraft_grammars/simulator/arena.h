@@ -38,6 +38,8 @@ typedef struct {
     uint32_t n_links, cap_links;
     Scan *scans;
     uint32_t n_scans, cap_scans;
+    uint32_t *scan_slots; /* ids by hash, 0 where free; at least twice as many as there are scans, a power of two */
+    uint32_t n_scan_slots;
     char *scan_bytes;
     uint32_t n_scan_bytes, cap_scan_bytes;
     /* What was learnt about the suffix asked for last: (versions, bytes left) -> how many are left at the first error, plus
