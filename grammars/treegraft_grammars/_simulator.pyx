@@ -29,6 +29,7 @@ cdef extern from "frontier.h" nogil:
         MARK_DECIMAL
         MARK_JSON_NUMBER
         MARK_ARROW
+        MARK_NAME
     ctypedef struct AbiSymbolInfo:
         bint visible
         bint named
@@ -69,8 +70,8 @@ cdef extern from "frontier.h" nogil:
         uint32_t n_forbidden
         Rule *rules
         uint32_t n_rules
-        uint8_t *marks
-        uint8_t marks_used
+        uint16_t *marks
+        uint16_t marks_used
     ctypedef struct Probes:
         uint32_t n_suffixes
     ctypedef struct Counters:
@@ -246,11 +247,12 @@ cdef class Simulator:
         marks = {
             "closed": MARK_CLOSED, "first": MARK_FIRST, "top": MARK_TOP, "top_list": MARK_TOP_LIST,
             "ends_line": MARK_ENDS_LINE, "decimal": MARK_DECIMAL, "json_number": MARK_JSON_NUMBER, "arrow": MARK_ARROW,
+            "name": MARK_NAME,
         }
         symbols = self._any_symbols(name)
         for symbol in symbols:
-            self.native.tables.marks[<int> symbol] |= <uint8_t> marks[kind]
-            self.native.tables.marks_used |= <uint8_t> marks[kind]
+            self.native.tables.marks[<int> symbol] |= <uint16_t> marks[kind]
+            self.native.tables.marks_used |= <uint16_t> marks[kind]
         return len(symbols)
 
     def keep_unbroken(self, name: str) -> int:

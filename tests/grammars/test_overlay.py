@@ -166,3 +166,24 @@ def test_reserved_words_of_bash_are_no_commands(text: bytes, refused_at: int | N
     assert grammar_for("bash").check(text).first_error == refused_at
     for end in range(len(text) if refused_at is None else refused_at):
         assert grammar_for("bash").parse(text[:end]).first_error is None, text[:end]
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "refused_at"),
+    [
+        ("ruby", b"a\nend\n", 1),
+        ("ruby", b"module A\n  modul B\n  end\nend\n", 24),
+        ("ruby", b"foo\nthen\n", 3),
+        ("ruby", b"x.end; def end; end; :end; {end: 1, if: 2}; f(then: 1); %i[end do]; alias do end\n", None),
+        ("ruby", b"case a\nin {end: 1} then 2\nend\np(end:)\nfoo[end: 1]\ndef then(do:); end\n", None),
+        ("lua", b"x = then\n", 3),
+        ("lua", b"x$ = 1\n", 0),
+        ("lua", b"x = 'a\n'\n", 5),
+        ("lua", b"x = 'a\\\nb' .. 'c\\z\n  d'\nlocal t = {a = 1, ['end'] = 2}\ngoto e\n::e:: const = 1\n", None),
+    ],
+)
+def test_keywords_and_names_of_ruby_and_lua(language: str, text: bytes, refused_at: int | None) -> None:
+    assert grammar_for(language).check(text).first_error == refused_at
+    assert grammar_for(language, overlay=False).check(text).first_error is None
+    for end in range(len(text) if refused_at is None else refused_at):
+        assert grammar_for(language).parse(text[:end]).first_error is None, text[:end]

@@ -46,6 +46,7 @@ class Overlay:
     first: terminals that may begin the document. top: (list, terminals): what may begin the next phrase at the top.
     ends_line: terminals after which a line break is a token, and never skipped.
     decimals: numbers of which decimal ones have no leading zero, and no _ at the end. json_numbers: as JSON has them.
+    names: words of letters, digits and _ only, beyond ASCII of whatever the grammar takes.
     layout: (newline, indent, dedent, comment, string) of a language whose lines begin after the first three only, in the
     column that the scanner has on top of its stack, and whose strings hold line breaks in triple quotes only.
     """
@@ -69,6 +70,7 @@ class Overlay:
     ends_line: tuple[str, ...] = ()
     decimals: tuple[str, ...] = ()
     json_numbers: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     layout: tuple[str, str, str, str, str] | None = None
 
     def apply(self, simulator: Rules) -> None:
@@ -110,6 +112,7 @@ class Overlay:
         yield from (("ends_line", name) for name in self.ends_line)
         yield from (("decimal", name) for name in self.decimals)
         yield from (("json_number", name) for name in self.json_numbers)
+        yield from (("name", name) for name in self.names)
 
 
 def _found(n_symbols: int, name: str) -> None:
@@ -127,6 +130,8 @@ _MODULES = {
     "html": "html",
     "go": "go",
     "bash": "bash",
+    "ruby": "ruby",
+    "lua": "lua",
     "c": "c",
     "cpp": "c",
 }

@@ -264,12 +264,18 @@ static bool is_json_number(const uint8_t *at, uint32_t n) {
     return i == n;
 }
 
+static bool is_name(const uint8_t *at, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        if (at[i] < 0x80 && !is_word(at[i])) return false;
+    return true;
+}
+
 /* The marks' opinion of a token that is no extra; `node` is the stack it is shifted onto. */
 static bool marks_allow(Run *self, const Version *before, uint32_t node, const Token *token) {
     const Tables *tables = self->tables;
-    const uint8_t *marks = tables->marks;
+    const uint16_t *marks = tables->marks;
     const uint8_t *bytes = self->text.bytes + token->start;
-    uint8_t used = tables->marks_used, mark = marks[token->symbol];
+    uint16_t used = tables->marks_used, mark = marks[token->symbol];
     if (token->symbol == ABI_SYMBOL_END) return true;
     uint16_t top = symbol_below(self, node, 0);
     if (marks[top] & MARK_CLOSED && top) return false;
@@ -278,7 +284,8 @@ static bool marks_allow(Run *self, const Version *before, uint32_t node, const T
     if (marks[before->last] & MARK_ENDS_LINE && has_line_break(&self->text, before->offset, token->start)) return false;
     uint32_t length = token->end - token->start;
     self->denied_inside = (mark & MARK_DECIMAL && !is_decimal(bytes, length)) ||
-                          (mark & MARK_JSON_NUMBER && !is_json_number(bytes, length));
+                          (mark & MARK_JSON_NUMBER && !is_json_number(bytes, length)) ||
+                          (mark & MARK_NAME && !is_name(bytes, length));
     return !self->denied_inside;
 }
 

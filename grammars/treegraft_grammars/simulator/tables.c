@@ -53,7 +53,7 @@ bool tables_init(Tables *self, const AbiLanguage *abi) {
     self->accessing = calloc(abi->n_states, sizeof *self->accessing);
     self->banned_keyword = calloc(abi->n_symbols, 1);
     self->bracket = calloc(abi->n_symbols, 1);
-    self->marks = calloc(abi->n_symbols, 1);
+    self->marks = calloc(abi->n_symbols, sizeof *self->marks);
     if (!self->marks || !self->rows || !self->accessing || !self->banned_keyword || !self->bracket) return false;
     find_accessing(self);
     find_brackets(self);

@@ -39,6 +39,7 @@ enum {
     MARK_DECIMAL = 32,   /* a number: decimal integers do not begin with 0, and _ stands between digits */
     MARK_JSON_NUMBER = 64,
     MARK_ARROW = 128,
+    MARK_NAME = 256,     /* of letters, digits and _, as far as ASCII goes */
 };
 
 /* Python's layout: outside brackets a line begins after one of these tokens only, in the column on top of the
@@ -62,8 +63,8 @@ typedef struct {
     uint32_t n_forbidden;
     Rule *rules;
     uint32_t n_rules;
-    uint8_t *marks;          /* per symbol */
-    uint8_t marks_used;      /* all of them, or'ed */
+    uint16_t *marks;         /* per symbol */
+    uint16_t marks_used;     /* all of them, or'ed */
     LayoutRule layout;
     int8_t *bracket;         /* per symbol: 1 if it opens a frame, -1 if it closes one */
 } Tables;
