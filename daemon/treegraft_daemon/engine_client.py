@@ -26,6 +26,7 @@ from treegraft_daemon.errors import (
     ModelBroken,
     ProtocolMismatch,
 )
+from treegraft_grammars.edits import common_ends
 from treegraft_protocol.framing import BadFrame, FrameBuffer, decode_engine_message, encode
 from treegraft_protocol.messages import (
     PROTOCOL_VERSION,
@@ -299,21 +300,5 @@ class EngineClient:
 
 def _edit(base: int, old: bytes, new: bytes) -> Edit:
     """The smallest single replacement that turns `old` into `new`."""
-    shorter = min(len(old), len(new))
-    start = _n_common(old, new, shorter)
-    n_tail = _n_common(old[start:][::-1], new[start:][::-1], shorter - start)
+    start, n_tail = common_ends(old, new)
     return Edit(base=base, start=start, end=len(old) - n_tail, data=new[start : len(new) - n_tail])
-
-
-def _n_common(left: bytes, right: bytes, limit: int) -> int:
-    """Length of the common beginning, at most `limit`; by halving, since comparing slices is native code."""
-    if left[:limit] == right[:limit]:
-        return limit
-    low, high = 0, limit
-    while high - low > 1:
-        middle = (low + high) // 2
-        if left[low:middle] == right[low:middle]:
-            low = middle
-        else:
-            high = middle
-    return low

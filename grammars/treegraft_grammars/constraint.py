@@ -20,6 +20,7 @@ from threading import Lock
 
 from . import _simulator
 from ._simulator import ParseState, Simulator, UnsupportedAbi
+from .edits import common_prefix
 from .overlays import Overlay, overlay_for
 from .registry import UnsupportedGrammar, load, row_of
 
@@ -144,7 +145,7 @@ class _Trails:
         best: list[ParseState] = []
         with self._lock:
             for known, trail in self._kept:
-                n_states = bisect_right(trail, _common_prefix(known, text), key=lambda state: state.offset)
+                n_states = bisect_right(trail, common_prefix(known, text), key=lambda state: state.offset)
                 if n_states > len(best):
                     best = trail[:n_states]
                     if len(text) - best[-1].offset <= 2 * _STRIDE:
@@ -162,20 +163,6 @@ class _Trails:
             second = trail[1]
             others = [item for item in self._kept if second not in item[1][:2]]
             self._kept = [(text, trail), *others][:_MAX_TEXTS]
-
-
-def _common_prefix(left: bytes, right: bytes) -> int:
-    """How many bytes both begin with; by halving, since comparing slices runs at memory speed."""
-    low, high = 0, min(len(left), len(right))
-    if left[:high] == right[:high]:
-        return high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if left[low:middle] == right[low:middle]:
-            low = middle
-        else:
-            high = middle
-    return low
 
 
 @cache

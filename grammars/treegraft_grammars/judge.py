@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from tree_sitter import Language, LogType, Node, Parser, Tree
 
 from . import registry
+from .edits import common_ends
 
 
 class Judge:
@@ -98,8 +99,7 @@ class Judge:
             old, tree = self._base
             if old == text:
                 return self._base
-            start = _common_prefix(old, text)
-            tail = _common_prefix(old[start:][::-1], text[start:][::-1])
+            start, tail = common_ends(old, text)
             if 2 * (start + tail) > len(text):
                 edited = _edited(tree, old, start, len(old) - tail, text, len(text) - tail)
                 tree = self._parser.parse(text, edited)
@@ -207,18 +207,6 @@ def _edited(tree: Tree, old: bytes, start: int, old_end: int, new: bytes, new_en
 
 def _point(text: bytes, offset: int) -> tuple[int, int]:
     return text.count(b"\n", 0, offset), offset - (text.rfind(b"\n", 0, offset) + 1)
-
-
-def _common_prefix(a: bytes, b: bytes) -> int:
-    """Length of the longest common prefix, by halving: each probe is one memcmp."""
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 @dataclass(frozen=True, slots=True)
