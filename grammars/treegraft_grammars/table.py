@@ -25,7 +25,7 @@ class Language:
     said to be.
     known_gaps: what of the language the grammar refuses or reads wrongly, as found by the tests; for people.
     probes: continuations that show that an unfinished text can go on, where the general ones of the simulator do not.
-    horizon: how many bytes behind a token may tell what it is, 0 for all: some scanners look to the end of the file for
+    horizon: how many bytes from a short token on may tell what it is, 0 for all: some scanners look to the end of the file for
     the end of something that never comes, and the file would be read again with each key.
     """
 

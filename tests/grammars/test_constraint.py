@@ -150,6 +150,15 @@ def test_meets_and_reach_agree_with_reading_the_whole_text(language: str) -> Non
             assert state.reach(suffix) == expected, (name, cut, end, middle)
 
 
+def test_a_token_does_not_depend_on_how_much_text_there_is() -> None:
+    grammar = grammar_for("bash")
+    # Bash's scanner reads the first closing backtick as an opening one if another far below has a space behind it.
+    text = b"if true\nthen\n shift `expr $a - 1`\n" + b"  echo a\n" * 300 + b"fi\ny=` b`\n"
+    assert grammar.start().meets(text) and grammar.check(text).first_error is None
+    for cut in range(0, len(text), 97):
+        assert after(grammar, text[:cut]).meets(text[cut:]), cut
+
+
 def test_memory_of_one_suffix_does_not_answer_for_another() -> None:
     state = after(grammar_for("python"), b"f(a")
     assert state.meets(b")\n")

@@ -243,7 +243,7 @@ static bool keyword_at(Lexer *self, Tables *tables, uint16_t state, Token *token
 
 /* Same order as tree-sitter: external scanner, then the main lexer, then once more both in the mode of the error
  * state, whose token may turn out valid. Characters are never skipped: such a token is an error by definition. */
-Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan) {
+static Token read_in_view(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan) {
     const AbiLanguage *abi = tables->abi;
     AbiLexMode mode = tables_lex_mode(tables, state);
     Token token = {.scan = scan};
@@ -278,13 +278,30 @@ Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint
     token.end = self->token_end;
     if (token.found && !token.external && token.symbol == abi->keyword_capture && token.symbol != 0)
         token.keyword = keyword_at(self, tables, state, &token);
-    bool is_far = self->horizon && token.found && token.end + self->horizon <= self->text.length;
-    /* A scanner that remembers a word looks for it, and will find it. */
-    if (is_far && self->touched && !arena_scan_has(arena, scan, begins_word)) self->touched = false;
     token.touched = self->touched;
-    self->touched_ever |= self->touched;
     /* Whatever may come next in the error state says nothing about this one. */
     if (furthest != UNDEFINED) self->furthest = furthest;
+    return token;
+}
+
+/* With a horizon the text is seen through views that double until one tells, so that the token does not depend on how
+ * much text there is by chance: it is taken as it is once it ends in the first half of its view. */
+Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan) {
+    uint32_t length = self->text.length;
+    uint64_t view = self->horizon ? self->horizon : UINT32_MAX;
+    Token token;
+    for (;; view *= 2) {
+        bool is_whole = offset + view > length;
+        self->text.length = is_whole ? length : offset + (uint32_t)view;
+        token = read_in_view(self, tables, arena, state, offset, scan);
+        bool is_far = !is_whole && token.found && token.end - offset <= view / 2;
+        /* A scanner that remembers a word looks for it, and will find it. */
+        if (is_far && token.touched && !arena_scan_has(arena, scan, begins_word)) token.touched = false;
+        if (is_whole || !token.touched) break;
+    }
+    self->text.length = length;
+    self->touched = token.touched;
+    self->touched_ever |= token.touched;
     return token;
 }
 

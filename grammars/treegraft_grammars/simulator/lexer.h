@@ -45,7 +45,7 @@ typedef struct {
     bool can_escape;
     /* Sticky: the grammar has asked for a column, so equal stacks in different columns may read on differently. */
     bool uses_column;
-    uint32_t horizon;      /* not 0: a token this far from the end of the text is taken as it is */
+    uint32_t horizon;      /* not 0: bytes behind a token's beginning that must tell what it is, see `lexer_read` */
     void *payload;
     bool payload_made;
     uint64_t n_hangs;
