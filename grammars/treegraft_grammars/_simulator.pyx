@@ -30,6 +30,9 @@ cdef extern from "frontier.h" nogil:
         MARK_JSON_NUMBER
         MARK_ARROW
         MARK_NAME
+        MARK_TAG_NAME
+        MARK_TAG_JOINT
+        MARK_TAG_PART
     ctypedef struct AbiSymbolInfo:
         bint visible
         bint named
@@ -58,6 +61,8 @@ cdef extern from "frontier.h" nogil:
     ctypedef struct LayoutRule:
         bint enabled
         uint16_t newline, indent, dedent, comment, string
+    ctypedef struct TagRule:
+        uint16_t opener, closer, end, opening
     ctypedef struct Tables:
         const AbiLanguage *abi
         uint8_t *banned_keyword
@@ -66,6 +71,7 @@ cdef extern from "frontier.h" nogil:
         uint16_t one_line[8]
         uint16_t n_one_line
         LayoutRule layout
+        TagRule tags
         ForbiddenShift *forbidden
         uint32_t n_forbidden
         Rule *rules
@@ -247,7 +253,7 @@ cdef class Simulator:
         marks = {
             "closed": MARK_CLOSED, "first": MARK_FIRST, "top": MARK_TOP, "top_list": MARK_TOP_LIST,
             "ends_line": MARK_ENDS_LINE, "decimal": MARK_DECIMAL, "json_number": MARK_JSON_NUMBER, "arrow": MARK_ARROW,
-            "name": MARK_NAME,
+            "name": MARK_NAME, "tag_name": MARK_TAG_NAME, "tag_joint": MARK_TAG_JOINT, "tag_part": MARK_TAG_PART,
         }
         symbols = self._any_symbols(name)
         for symbol in symbols:
@@ -284,6 +290,14 @@ cdef class Simulator:
         if all(names):
             layout.newline, layout.indent, layout.dedent, layout.comment, layout.string = [symbols[0] for symbols in names]
             layout.enabled = True
+        return sum(1 for symbols in names if symbols)
+
+    def pair_tags(self, opener: str, closer: str, end: str, opening: str) -> int:
+        """What stands from `closer` to `end` has the name of the last `opening`; how many of the four names were found."""
+        cdef TagRule *tags = &self.native.tables.tags
+        names = [self._symbols(name) for name in (opener, closer, end)] + [self._any_symbols(opening)]
+        if all(names):
+            tags.opener, tags.closer, tags.end, tags.opening = [symbols[0] for symbols in names]
         return sum(1 for symbols in names if symbols)
 
     def start(self) -> ParseState:

@@ -70,14 +70,14 @@ LANGUAGES: tuple[Language, ...] = (
         extensions=(".js", ".mjs", ".cjs", ".jsx"),
         file_names=("Jakefile",),
         interpreters=("node", "nodejs", "qjs"),
-        module="tree_sitter_javascript", known_gaps="takes invalid regular expressions and private names outside classes; JSX tags need not match",
+        module="tree_sitter_javascript", known_gaps="takes invalid regular expressions and private names outside classes",
     ),
     Language(
         name="typescript",
         lsp_ids=("typescript",),
         extensions=(".ts", ".mts", ".cts"),
         interpreters=("ts-node", "tsx", "deno", "bun"),
-        module="tree_sitter_typescript", known_gaps="variance annotations on a line of their own; JSX tags need not match",
+        module="tree_sitter_typescript", known_gaps="variance annotations on a line of their own",
         entry="language_typescript",
     ),
     Language(
@@ -164,7 +164,7 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         name="css", lsp_ids=("css",), extensions=(".css",), module="tree_sitter_css", extra=MORE, probes=("fff;", "ff;", "f;", "a{}", "*/a{}", "]){}", "){}", *_rests("important;", 9))
     ),
-    Language(name="scss", lsp_ids=("scss",), extensions=(".scss",), module="tree_sitter_scss", extra=MORE, probes=(") {}", *_rests("important;", 9)), untrusted="it refuses most files that use modules", known_gaps="@use ... as, names of modules before a dot, if()"),
+    Language(name="scss", lsp_ids=("scss",), extensions=(".scss",), module="tree_sitter_scss", extra=MORE, probes=("a{}", ") {}", *_rests("important;", 9)), untrusted="it refuses most files that use modules", known_gaps="@use ... as, names of modules before a dot, if()"),
     Language(
         name="xml",
         lsp_ids=("xml", "xsl", "svg"),

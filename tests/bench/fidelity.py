@@ -3,20 +3,18 @@
 Over real files of every language: whole files are accepted or refused alike; so are mutants (a token deleted, put in or
 replaced, or a random character), and the first error of both lies at the same byte; and no cut of a file that both
 accept, in the middle of a token too, is refused. Overlays are off here: the simulator is compared with the grammar
-itself. A second table holds Python with its overlay against CPython's own parser.
+itself; `judges.py` compares overlays with the languages' own parsers.
 
-Numbers are totals over the languages. Prints both tables and every disagreement; exit code 1 if there is one.
+Numbers are totals over the languages. Prints the table and every disagreement; exit code 1 if there is one.
 `python tests/sources.py` fetches the files; without them, those of this machine are used.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import random
 import sys
 import time
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -33,7 +31,7 @@ LARGEST_MUTANT = 16_000  # bytes; the log of a broken text costs about 3 ms per 
 
 @dataclass
 class Tally:
-    """One row of the first table."""
+    """One row of the table."""
 
     files: int = 0
     broken: int = 0  # tree-sitter refuses them
@@ -126,66 +124,6 @@ def _around(text: bytes, place: int) -> str:
     return repr(text[max(0, place - 60) : place + 30])
 
 
-@dataclass
-class PythonTally:
-    """The second table: CPython's parser is right, the simulator with its overlay may err."""
-
-    files: int = 0
-    refused_by_grammar: int = 0  # tree-sitter's grammar refuses them as well
-    refused_by_overlay: int = 0
-    mutants: int = 0
-    valid: int = 0
-    valid_refused: int = 0
-    broken: int = 0
-    broken_accepted: int = 0
-    repros: list[str] = field(default_factory=list)
-
-
-def compare_python(paths: Iterable[Path], n_mutants: int, seed: int = 0) -> PythonTally:
-    """Python files and their mutants against `ast.parse`."""
-    tally = PythonTally()
-    strict, loose = grammar_for("python"), grammar_for("python", overlay=False)
-    rng = random.Random(f"{seed} ast")
-    texts = []
-    for path in paths:
-        text = path.read_bytes()
-        if len(text) <= LARGEST_MUTANT and parses(text):
-            texts.append((path, text))
-    for path, text in texts:
-        tally.files += 1
-        if strict.check(text).first_error is not None:
-            if loose.check(text).first_error is None:
-                tally.refused_by_overlay += 1
-                tally.repros.append(
-                    f"python overlay refuses {path}: {_around(text, strict.check(text).first_error or 0)}"
-                )
-            else:
-                tally.refused_by_grammar += 1
-    for n in range(n_mutants if texts else 0):
-        _, text = texts[n % len(texts)]
-        mutant = reading.mutate(text, rng)
-        tally.mutants += 1
-        accepted = strict.check(mutant).first_error is None
-        if parses(mutant):
-            tally.valid += 1
-            tally.valid_refused += not accepted
-        else:
-            tally.broken += 1
-            tally.broken_accepted += accepted
-    return tally
-
-
-def parses(text: bytes) -> bool:
-    """Whether CPython reads it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return False
-    return True
-
-
 COLUMNS = (
     "language", "files", "refused by both", "verdicts differ", "mutants", "verdicts differ", "first error differs",
     "refused token differs", "cuts", "cuts refused", "s",
@@ -217,28 +155,8 @@ def main() -> int:
     print(row("all", total, time.monotonic() - started))
     for repro in total.repros:
         print(repro)
-    n_wrong = total.disagreements
-    if "python" in options.languages:
-        n_wrong += _print_python(options)
-    print(f"disagreements: {n_wrong}")
-    return 1 if n_wrong else 0
-
-
-def _print_python(options: argparse.Namespace) -> int:
-    n = len(options.languages)
-    paths = sources.files("python", 3 * options.files // n, split="any", seed=options.seed)
-    tally = compare_python(paths, options.mutants, options.seed)
-    print(
-        "\nPython with its overlay against ast.parse:\n"
-        f"valid files {tally.files}: refused by the overlay {tally.refused_by_overlay}, "
-        f"by the grammar {tally.refused_by_grammar}\n"
-        f"mutants {tally.mutants}: valid {tally.valid}, of which refused {tally.valid_refused}; "
-        f"broken {tally.broken}, of which accepted {tally.broken_accepted} "
-        f"({100 * tally.broken_accepted / max(tally.broken, 1):.1f} %)"
-    )
-    for repro in tally.repros:
-        print(repro)
-    return tally.refused_by_overlay
+    print(f"disagreements: {total.disagreements}")
+    return 1 if total.disagreements else 0
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import pytest
 
 from reading import mutate, texts
 from treegraft_grammars import languages
-from treegraft_grammars.constraint import Grammar, grammar_for
+from treegraft_grammars.constraint import Grammar, ParseState, grammar_for
 from treegraft_grammars.overlays import Overlay, overlay_for
 from treegraft_grammars.registry import load
 
@@ -187,3 +187,35 @@ def test_keywords_and_names_of_ruby_and_lua(language: str, text: bytes, refused_
     assert grammar_for(language, overlay=False).check(text).first_error is None
     for end in range(len(text) if refused_at is None else refused_at):
         assert grammar_for(language).parse(text[:end]).first_error is None, text[:end]
+
+
+@pytest.mark.parametrize("language", ["javascript", "tsx"])
+def test_a_closing_tag_has_the_name_of_the_open_one(language: str) -> None:
+    grammar = grammar_for(language)
+    fits = b"x = <a.b c={1 < d.e}>t{f(y => <g-h key='k'><i:j/></g-h>)}<></></a.b>"
+    state: ParseState | None = grammar.start()
+    for at in range(len(fits)):
+        state = state and state.step(fits[at : at + 1])
+        assert state is not None, fits[: at + 1]
+    assert state is not None and state.complete
+    for text in (
+        b"<a>",
+        b"<></>",
+        b"<a.b></a>",
+        b"<a><b></a>",
+        b"<g-h></g>",
+        b"<a:b></a:c>",
+        b"<a>{<b></a>}",
+        b"<></a>",
+        b"<a></aa>",
+    ):
+        assert grammar_for(language, overlay=False).parse(text).first_error is None
+    for begun, wrong in (
+        (b"<a></", b"b"), (b"<a></", b">"), (b"<a></a", b"a"), (b"<></", b"a"), (b"<a.b></a", b">"), (b"<a.b></a.", b"a"),
+        (b"<a></a", b"."), (b"<g-h></g", b">"), (b"<a:b></a:", b"c"), (b"<a><b></", b"a"), (b"<a>{<b></", b"a"),
+    ):  # fmt: skip
+        before = grammar.start().step(b"x = " + begun)
+        assert before is not None and before.step(wrong) is None, begun + wrong
+    # A suffix closes what stands before the cursor, and nothing else.
+    assert grammar.parse(b"x = <div>\n  <p>").state.meets(b"</p></div>\n")
+    assert not grammar.parse(b"x = <div>\n  <p>").state.meets(b"</div></p>\n")

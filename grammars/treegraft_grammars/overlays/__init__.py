@@ -21,7 +21,26 @@ class Rules(Protocol):
     def mark(self, kind: str, name: str) -> int: ...
     def keep_unbroken(self, name: str) -> int: ...
     def keep_on_one_line(self, name: str) -> int: ...
+    def pair_tags(self, opener: str, closer: str, end: str, opening: str) -> int: ...
     def lay_out(self, newline: str, indent: str, dedent: str, comment: str, string: str) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """Tags that the grammar does not pair.
+
+    opener, closer: terminals before the name in an opening and in a closing tag. end: the terminal behind that of a
+    closing one. opening: the phrase of an opening tag. names: terminals of a name, joints: those between them.
+    parts: phrases that hold a name, or part of one.
+    """
+
+    opener: str
+    closer: str
+    end: str
+    opening: str
+    names: tuple[str, ...]
+    joints: tuple[str, ...]
+    parts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +66,7 @@ class Overlay:
     ends_line: terminals after which a line break is a token, and never skipped.
     decimals: numbers of which decimal ones have no leading zero, and no _ at the end. json_numbers: as JSON has them.
     names: words of letters, digits and _ only, beyond ASCII of whatever the grammar takes.
+    tags: a closing tag has the name of the one that is open.
     layout: (newline, indent, dedent, comment, string) of a language whose lines begin after the first three only, in the
     column that the scanner has on top of its stack, and whose strings hold line breaks in triple quotes only.
     """
@@ -71,6 +91,7 @@ class Overlay:
     decimals: tuple[str, ...] = ()
     json_numbers: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    tags: Tags | None = None
     layout: tuple[str, str, str, str, str] | None = None
 
     def apply(self, simulator: Rules) -> None:
@@ -87,6 +108,9 @@ class Overlay:
             _found(simulator.rule(kind, a, b, c), f"{a} {b} {c}".strip())
         for kind, name in self._marks():
             _found(simulator.mark(kind, name), name)
+        if (tags := self.tags) is not None:
+            names = (tags.opener, tags.closer, tags.end, tags.opening)
+            _found(simulator.pair_tags(*names) // len(names), " ".join(names))
         if self.layout is not None:
             _found(simulator.lay_out(*self.layout) // len(self.layout), " ".join(self.layout))
 
@@ -113,6 +137,10 @@ class Overlay:
         yield from (("decimal", name) for name in self.decimals)
         yield from (("json_number", name) for name in self.json_numbers)
         yield from (("name", name) for name in self.names)
+        if self.tags is not None:
+            yield from (("tag_name", name) for name in self.tags.names)
+            yield from (("tag_joint", name) for name in self.tags.joints)
+            yield from (("tag_part", name) for name in (self.tags.opening, *self.tags.parts))
 
 
 def _found(n_symbols: int, name: str) -> None:
@@ -123,8 +151,8 @@ def _found(n_symbols: int, name: str) -> None:
 _MODULES = {
     "python": "python",
     "javascript": "javascript",
-    "typescript": "javascript",
-    "tsx": "javascript",
+    "typescript": "typescript",
+    "tsx": "tsx",
     "java": "java",
     "json": "json",
     "html": "html",

@@ -1,6 +1,6 @@
-"""JavaScript, TypeScript and TSX."""
+"""JavaScript, and what TypeScript shares with it."""
 
-from . import Overlay
+from . import Overlay, Tags
 
 _OPERATORS = ("&&", "||", "??", "==", "===", "!=", "!==", "+", "-", "/", "%", "&", "^", "instanceof")
 _RESERVED = (
@@ -22,4 +22,13 @@ OVERLAY = Overlay(
     stands_on=tuple((operator, "=") for operator in _OPERATORS),
     # A keyword is a name behind a dot and in front of a colon, but not where an expression begins.
     reserved=((_RESERVED, "function", ""),),
+    tags=Tags(
+        "<",
+        "</",
+        ">",
+        "jsx_opening_element",
+        names=("identifier",),
+        joints=(".", ":"),
+        parts=("member_expression", "jsx_namespace_name"),
+    ),
 )

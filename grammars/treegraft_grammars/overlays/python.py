@@ -12,13 +12,15 @@ _OPERATORS = (
     "==", "!=", "<", ">", "<=", ">=", "+", "-", "/", "//", "%", "&", "|", "^", "<<", ">>", "and", "or", "not", "assert",
     "@",
 )  # fmt: skip
+_ASSIGNMENTS = ("+=", "-=", "*=", "/=", "@=", "//=", "%=", "**=", ">>=", "<<=", "&=", "^=", "|=")
 
 OVERLAY = Overlay(
     # `print x` and `exec x` are statements of Python 2; in Python 3 both are names.
     words=("print", "exec"),
     # An empty block: the grammar lets a line end after the colon and nothing follow it.
     # And a star is no operand.
-    forbidden=((":", "_newline"), *((operator, "*") for operator in _OPERATORS)),
+    # Nor does a list begin with a comma.
+    forbidden=((":", "_newline"), ("(", ","), ("{", ","), *((operator, "*") for operator in _OPERATORS)),
     # A list of imports without brackets ends in no comma.
     # Brackets around a starred value alone are none of a list.
     reduce=((",", "_newline", "_import_list"), (",", ";", "_import_list"), (")", "", "parenthesized_list_splat")),
@@ -28,7 +30,8 @@ OVERLAY = Overlay(
         (("named_expression", "as_pattern"), ";", "expression_statement"),
     ),
     # `a = b: c` is no annotation.
-    stands_on=(("=", ":"),),
+    # `a, b += c` adds to no place.
+    stands_on=(("=", ":"), *((",", operator) for operator in _ASSIGNMENTS)),
     # 09 was a number of Python 2.
     decimals=("integer",),
     # A keyword is never a name, whatever would fit.

@@ -93,7 +93,7 @@ static uint32_t intern(Arena *self, Node node, const uint32_t *links) {
     uint32_t slot = (uint32_t)(node.hash & (self->n_buckets - 1));
     for (uint32_t id = self->buckets[slot]; id != ARENA_NONE; id = self->nodes[id].chain) {
         const Node *it = &self->nodes[id];
-        if (it->hash != node.hash || it->state != node.state || it->n_links != node.n_links) continue;
+        if (it->hash != node.hash || it->state != node.state || it->note != node.note || it->n_links != node.n_links) continue;
         if (memcmp(arena_links(self, id), links, node.n_links * sizeof *links) == 0) return id;
     }
     if (!grow(self, (void **)&self->nodes, &self->cap_nodes, self->n_nodes + 1, sizeof *self->nodes)) return ARENA_ROOT;
@@ -117,9 +117,10 @@ static uint32_t intern(Arena *self, Node node, const uint32_t *links) {
     return id;
 }
 
-uint32_t arena_push(Arena *self, uint32_t below, uint16_t state) {
+uint32_t arena_push(Arena *self, uint32_t below, uint16_t state, uint32_t note) {
     uint64_t hash = hash_mix(self->nodes[below].hash * 3 + state + 1);
-    return intern(self, (Node){.state = state, .n_links = 1, .hash = hash}, &below);
+    if (note) hash = hash_mix(hash ^ arena_note_hash(self, note));
+    return intern(self, (Node){.state = state, .n_links = 1, .note = note, .hash = hash}, &below);
 }
 
 uint32_t arena_merge(Arena *self, uint32_t left, uint32_t right) {
@@ -142,7 +143,9 @@ uint32_t arena_merge(Arena *self, uint32_t left, uint32_t right) {
     uint64_t sum = 0;
     for (uint32_t k = 0; k < n; k++) sum += hash_mix(self->nodes[merged[k]].hash ^ 0x5851f42d4c957f2du);
     uint16_t state = self->nodes[left].state;
-    return intern(self, (Node){.state = state, .n_links = (uint16_t)n, .hash = hash_mix(sum + state)}, merged);
+    uint32_t note = self->nodes[left].note == self->nodes[right].note ? self->nodes[left].note : ARENA_ANY;
+    uint64_t hash = hash_mix(sum + state + arena_note_hash(self, note));
+    return intern(self, (Node){.state = state, .n_links = (uint16_t)n, .note = note, .hash = hash}, merged);
 }
 
 /* The slot that holds this state, or the free one where it belongs. */

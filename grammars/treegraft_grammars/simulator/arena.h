@@ -15,13 +15,14 @@ typedef struct {
     uint32_t chain;  /* next node of the same hash bucket */
     uint16_t state;
     uint16_t n_links; /* 0 for the root */
+    uint32_t note;    /* the name in a tag, as the id of a `Scan`; 0 for none, ARENA_ANY for one of several */
     uint64_t hash;   /* of the structure, equal in every arena */
 } Node;
 
 typedef struct {
     uint64_t hash;
     uint32_t start, length;
-} Scan; /* one state of the external scanner, as it serialised itself */
+} Scan; /* one state of the external scanner, as it serialised itself, or a name */
 
 typedef struct {
     uint64_t key;
@@ -53,15 +54,20 @@ typedef struct {
     bool failed;         /* memory ran out or a bound was hit: results are "refused" */
 } Arena;
 
-enum { ARENA_ROOT = 0, ARENA_NO_SCAN = 0, ARENA_NONE = 0xFFFFFFFF, ARENA_MAX_LINKS = 128 };
+enum { ARENA_ROOT = 0, ARENA_NO_SCAN = 0, ARENA_NONE = 0xFFFFFFFF, ARENA_ANY = 0xFFFFFFFE, ARENA_MAX_LINKS = 128 };
 
 /* A new arena with one owner and the root node in `start_state`; NULL when memory ran out. */
 Arena *arena_new(uint16_t start_state);
 void arena_retain(Arena *self);
 void arena_release(Arena *self);
 
-/* The stack `below` with `state` on top. */
-uint32_t arena_push(Arena *self, uint32_t below, uint16_t state);
+/* The stack `below` with `state` on top, and a note that belongs to it. */
+uint32_t arena_push(Arena *self, uint32_t below, uint16_t state, uint32_t note);
+
+/* The hash of a note, equal in every arena. */
+static inline uint64_t arena_note_hash(const Arena *self, uint32_t note) {
+    return note == 0 ? 0 : note == ARENA_ANY ? 1 : self->scans[note].hash;
+}
 
 /* Two stacks of the same state as one. */
 uint32_t arena_merge(Arena *self, uint32_t left, uint32_t right);

@@ -69,6 +69,17 @@ bool memo_text_key(Text text, uint32_t from, uint32_t n_word, uint32_t n_after, 
     return true;
 }
 
+/* Whether a word at the end may be the name of a closing tag, where it matters which word it is. */
+static bool may_be_tag_name(const Tables *tables, const Arena *arena, const VersionSet *pending, const uint8_t *bytes,
+                            uint32_t length) {
+    if (!tables->tags.closer) return false;
+    for (uint32_t i = 0; i < pending->n; i++) {
+        const Node *top = &arena->nodes[pending->at[i].node];
+        if (top->note || tables->accessing[top->state] == tables->tags.closer) return true;
+    }
+    return memchr(bytes, '<', length) != NULL;
+}
+
 bool memo_ask(const Tables *tables, const Probes *probes, const Arena *arena, const VersionSet *pending, Text text,
               MemoQuestion *question) {
     uint32_t from = text.length;
@@ -78,7 +89,8 @@ bool memo_ask(const Tables *tables, const Probes *probes, const Arena *arena, co
     const uint8_t *bytes = text.bytes + from;
     uint32_t length = text.length - from;
     bool is_number = length && is_digit(bytes[length - 1]);
-    if (!remembers(arena, pending, begins_word)) question->n_word = ordinary_word(probes, bytes, length);
+    if (!remembers(arena, pending, begins_word) && !may_be_tag_name(tables, arena, pending, bytes, length))
+        question->n_word = ordinary_word(probes, bytes, length);
     if (is_number && !question->n_word && !remembers(arena, pending, is_digit))
         question->n_word = ordinary_number(bytes, length);
     if (!memo_text_key(text, from, question->n_word, 0, &question->text)) return false;
@@ -96,7 +108,7 @@ static uint64_t stack_key(const MemoQuestion *question, uint32_t node, uint32_t 
     for (uint32_t i = 0; i <= depth; i++) {
         const Node *it = &arena->nodes[node];
         if (it->n_links != 1) return hash_mix(hash ^ it->hash); /* the root, or merged stacks: all of it */
-        hash = (hash ^ it->state) * 0x9e3779b97f4a7c15u;
+        hash = (hash ^ it->state ^ (it->note ? arena_note_hash(arena, it->note) : 0)) * 0x9e3779b97f4a7c15u;
         hash ^= hash >> 32;
         node = it->below;
     }

@@ -69,18 +69,34 @@ static uint32_t find_bases(const Arena *arena, uint32_t node, uint8_t count, uin
     return n;
 }
 
+/* The name that the `count` topmost entries hold together. */
+static uint32_t joined_notes(Run *self, uint32_t node, uint32_t count) {
+    Arena *arena = self->arena;
+    char bytes[RUN_LONGEST_NAME];
+    uint32_t at = sizeof bytes;
+    for (; count && arena->nodes[node].n_links; count--, node = arena_links(arena, node)[0]) {
+        uint32_t note = arena->nodes[node].note;
+        if (note == 0) continue;
+        if (note == ARENA_ANY || arena->nodes[node].n_links > 1 || arena->scans[note].length > at) return ARENA_ANY;
+        at -= arena->scans[note].length;
+        memcpy(bytes + at, arena->scan_bytes + arena->scans[note].start, arena->scans[note].length);
+    }
+    return arena_scan(arena, bytes + at, sizeof bytes - at);
+}
+
 uint32_t run_reduce(Run *self, uint32_t node, uint8_t count, uint16_t symbol, bool end_of_extra, uint32_t *results,
                     uint32_t cap) {
     Arena *arena = self->arena;
     uint32_t bases[MAX_BASES];
     uint32_t n_bases = find_bases(arena, node, count, bases, MAX_BASES < cap ? MAX_BASES : cap);
+    uint32_t note = self->tables->marks[symbol] & MARK_TAG_PART ? joined_notes(self, node, count) : 0;
     uint32_t n = 0;
     for (uint32_t i = 0; i < n_bases; i++) {
         uint16_t below = arena->nodes[bases[i]].state;
         uint16_t next = tables_row(self->tables, below)[symbol];
         if (next == 0) continue;
         /* Extras do not change the state and are never counted when entries are popped, so they are not pushed. */
-        uint32_t result = end_of_extra && next == below ? bases[i] : arena_push(arena, bases[i], next);
+        uint32_t result = end_of_extra && next == below ? bases[i] : arena_push(arena, bases[i], next, note);
         uint32_t j = 0;
         while (j < n && arena->nodes[results[j]].state != arena->nodes[result].state) j++;
         if (j < n) results[j] = arena_merge(arena, results[j], result);
@@ -289,6 +305,51 @@ static bool marks_allow(Run *self, const Version *before, uint32_t node, const T
     return !self->denied_inside;
 }
 
+uint32_t run_open_tag(Run *self, uint32_t node, bool *is_closing, uint32_t *typed) {
+    const TagRule *tags = &self->tables->tags;
+    uint32_t top = node;
+    *typed = 0;
+    *is_closing = false;
+    for (uint32_t n = 0; n < RUN_TAG_ENTRIES; n++) {
+        uint16_t symbol = symbol_below(self, node, 0);
+        if (symbol == tags->closer) *typed = joined_notes(self, top, n), *is_closing = true;
+        if (symbol == tags->opening) return self->arena->nodes[node].note;
+        if (self->arena->nodes[node].n_links != 1) return ARENA_ANY;
+        node = self->arena->nodes[node].below;
+    }
+    return ARENA_ANY;
+}
+
+/* Whether this terminal, shifted onto that stack, is of a tag's name. */
+static bool is_in_tag(const Run *self, uint32_t node, uint16_t symbol) {
+    const Tables *tables = self->tables;
+    uint16_t mark = tables->marks[symbol], top = symbol_below(self, node, 0);
+    if (mark & MARK_TAG_NAME && top && (top == tables->tags.opener || top == tables->tags.closer)) return true;
+    if (!self->arena->nodes[node].note) return false;
+    return mark & MARK_TAG_JOINT || (mark & MARK_TAG_NAME && tables->marks[top] & MARK_TAG_JOINT);
+}
+
+static bool goes_on(uint8_t c) { return is_word(c) || c == '-' || c == '$' || c >= 0x80; }
+
+/* A closing tag has the name of the one that is open: so has each part of it, as far as it goes. */
+static bool tags_allow(Run *self, const Version *version, const Token *token) {
+    const TagRule *tags = &self->tables->tags;
+    Arena *arena = self->arena;
+    bool is_end = token->symbol == tags->end;
+    if (!is_end && !is_in_tag(self, version->node, token->symbol)) return true;
+    look_below(self, version->height, RUN_TAG_ENTRIES);
+    bool is_closing;
+    uint32_t typed, open = run_open_tag(self, version->node, &is_closing, &typed);
+    if (!is_closing || open == ARENA_ANY || typed == ARENA_ANY) return true;
+    if (is_end) return open == typed;
+    const Scan *name = &arena->scans[open];
+    uint32_t before = arena->scans[typed].length, length = token->end - token->start, end = before + length;
+    const char *at = arena->scan_bytes + name->start;
+    self->denied_inside = end > name->length || memcmp(at + before, self->text.bytes + token->start, length) ||
+                          (self->tables->marks[token->symbol] & MARK_TAG_NAME && end < name->length && goes_on((uint8_t)at[end]));
+    return !self->denied_inside;
+}
+
 /* The rules' opinion of shifting `token` onto `version`. What they look at is looked at: verdicts depend on it. */
 static bool rules_allow_shift(Run *self, const Version *before, const Version *version, const Token *token) {
     const Tables *tables = self->tables;
@@ -344,8 +405,9 @@ static bool rules_allow_reduce(const Run *self, const Version *before, uint32_t 
 static bool overlay_allows(Run *self, const Version *version, const Version *reduced, const Token *token, bool is_extra) {
     Tables *tables = self->tables;
     self->denied_inside = false;
-    if (tables->marks_used && !is_extra && !marks_allow(self, version, reduced->node, token)) return false;
+    if (tables->marks_used & ~MARKS_OF_TAGS && !is_extra && !marks_allow(self, version, reduced->node, token)) return false;
     if (tables->n_rules && !is_extra && !rules_allow_shift(self, version, reduced, token)) return false;
+    if (tables->tags.closer && !is_extra && !tags_allow(self, reduced, token)) return false;
     for (uint32_t i = 0; i < tables->n_forbidden; i++)
         if (tables->forbidden[i].token == token->symbol && tables->forbidden[i].after == version->last) return false;
     if (tables->n_unbroken && has_line_break(&self->text, version->offset, token->start)) {
@@ -363,7 +425,12 @@ static bool overlay_allows(Run *self, const Version *version, const Version *red
 
 static void shift(Run *self, Version version, const Token *token, const AbiAction *action) {
     if (!action->shift.extra) {
-        version.node = arena_push(self->arena, version.node, action->shift.state);
+        uint32_t note = 0;
+        if (self->tables->tags.closer && is_in_tag(self, version.node, token->symbol))
+            note = token->end - token->start > RUN_LONGEST_NAME
+                       ? ARENA_ANY
+                       : arena_scan(self->arena, (const char *)self->text.bytes + token->start, token->end - token->start);
+        version.node = arena_push(self->arena, version.node, action->shift.state, note);
         version.last = token->symbol;
         if (version.height < INT16_MAX) version.height++;
     }
@@ -532,7 +599,9 @@ uint32_t run_shift(Run *self, uint32_t node, uint16_t symbol) {
             const AbiAction *action = &entry[1 + i].action;
             if (action->type == ABI_ACCEPT) return at;
             if (action->type == ABI_SHIFT && !action->shift.repetition)
-                return action->shift.extra ? at : arena_push(self->arena, at, action->shift.state);
+                return action->shift.extra ? at
+                                           : arena_push(self->arena, at, action->shift.state,
+                                                        self->tables->tags.closer && is_in_tag(self, at, symbol) ? ARENA_ANY : 0);
             if (action->type != ABI_REDUCE) continue;
             uint32_t results[MAX_BASES];
             uint32_t n_results = run_reduce(self, at, action->reduce.child_count, action->reduce.symbol, false,

@@ -14,7 +14,7 @@ typedef struct {
     bool guessing; /* beyond what later text can still change */
 } Version;
 
-enum { RUN_MAX_VERSIONS = 96, RUN_LONG_TOKEN = 256 };
+enum { RUN_MAX_VERSIONS = 96, RUN_LONG_TOKEN = 256, RUN_LONGEST_NAME = 256, RUN_TAG_ENTRIES = 8 };
 
 typedef struct {
     uint32_t n;
@@ -75,6 +75,10 @@ void run_add(Run *self, Version version);
 
 /* Runs until nothing is left to do, or a witness was found (RUN_WITNESS), or the document was accepted (RUN_WHOLE). */
 void run_go(Run *self);
+
+/* The name of the innermost open tag whose contents or closing tag is on top, whether it is the latter, and what stands
+ * there already; ARENA_ANY where the stack does not tell. */
+uint32_t run_open_tag(Run *self, uint32_t node, bool *is_closing, uint32_t *typed);
 
 /* The stacks that reducing `count` entries and going by `symbol` leads to; returns how many, up to `cap`. */
 uint32_t run_reduce(Run *self, uint32_t node, uint8_t count, uint16_t symbol, bool end_of_extra, uint32_t *results,

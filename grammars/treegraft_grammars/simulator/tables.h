@@ -40,7 +40,16 @@ enum {
     MARK_JSON_NUMBER = 64,
     MARK_ARROW = 128,
     MARK_NAME = 256,     /* of letters, digits and _, as far as ASCII goes */
+    MARK_TAG_NAME = 512, /* a name, if it stands in a tag */
+    MARK_TAG_JOINT = 1024, /* a terminal between names, if they stand in a tag */
+    MARK_TAG_PART = 2048,  /* a phrase that hands on the name that it holds */
+    MARKS_OF_TAGS = MARK_TAG_NAME | MARK_TAG_JOINT | MARK_TAG_PART,
 };
+
+/* Tags: between terminals `closer` and `end` stands the name that the last phrase `opening` has, which begins with `opener`. */
+typedef struct {
+    uint16_t opener, closer, end, opening; /* 0 for a grammar without */
+} TagRule;
 
 /* Python's layout: outside brackets a line begins after one of these tokens only, in the column on top of the
  * scanner's indentation stack. Comments stand in any column. What a string holds begins with a line break in triple quotes
@@ -66,6 +75,7 @@ typedef struct {
     uint16_t *marks;         /* per symbol */
     uint16_t marks_used;     /* all of them, or'ed */
     LayoutRule layout;
+    TagRule tags;
     int8_t *bracket;         /* per symbol: 1 if it opens a frame, -1 if it closes one */
 } Tables;
 

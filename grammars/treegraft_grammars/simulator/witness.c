@@ -263,7 +263,7 @@ static bool by_scanner_words(Search *self) {
         uint8_t bytes[ABI_SERIALIZED_MAX], word[LONGEST_WORD];
         uint32_t n_bytes = copy_scan(self, i, bytes);
         for (uint32_t at = 0; at < n_bytes;) {
-            uint32_t n = 0;
+            uint32_t n = 0, length = at >= sizeof(uint32_t) ? bytes[at - sizeof(uint32_t)] : 0;
             /* Wide characters are serialised with zeros between them. */
             for (; at < n_bytes && n < LONGEST_WORD; at++) {
                 uint8_t c = bytes[at];
@@ -272,6 +272,10 @@ static bool by_scanner_words(Search *self) {
             }
             at++;
             if (n && with_word(self, word, n)) return true;
+            /* Of a long word only the beginning may be kept, behind the length of the whole. */
+            uint32_t n_begun = n;
+            while (n && n < length && n < LONGEST_WORD) word[n++] = 'a';
+            if (n > n_begun && with_word(self, word, n)) return true;
         }
         /* Lengths stand before words; that of a long word looks like a character of it. */
         for (uint32_t at = 0; at < n_bytes; at++) {
@@ -280,6 +284,22 @@ static bool by_scanner_words(Search *self) {
             while (n_visible < n && is_visible(bytes[at + 1 + n_visible])) n_visible++;
             if (n_visible == n && with_word(self, bytes + at + 1, n)) return true;
         }
+    }
+    return false;
+}
+
+/* A closing tag that was begun ends as the open one did. */
+static bool by_open_tags(Search *self) {
+    Run *run = &self->simulator->run;
+    for (uint32_t i = 0; i < self->pending.n && run->tables->tags.closer; i++) {
+        bool is_closing;
+        uint32_t typed, open = run_open_tag(run, self->pending.at[i].node, &is_closing, &typed);
+        if (open == ARENA_ANY || typed == ARENA_ANY) continue;
+        uint8_t name[RUN_LONGEST_NAME];
+        uint32_t n = run->arena->scans[open].length, n_typed = run->arena->scans[typed].length;
+        if (n <= n_typed || n > LONGEST_WORD) continue;
+        memcpy(name, run->arena->scan_bytes + run->arena->scans[open].start, n);
+        if (with_word(self, name + n_typed, n - n_typed)) return true;
     }
     return false;
 }
@@ -378,7 +398,7 @@ static bool search(Search *self) {
     Live live = {.n = 0};
     if (by_suffix(self, &live)) return true;
     if (is_blank && by_literal(self)) return true;
-    if (!is_long && by_scanner_words(self)) return true;
+    if (!is_long && (by_scanner_words(self) || by_open_tags(self))) return true;
     if (may_be_before_indentation(self) && by_indentation(self)) return true;
     if (is_blank) return false;
     return (!may_be_word(last) || is_number_end(self)) && by_search(self, &live);
