@@ -90,7 +90,7 @@ static bool by_overlap(Search *self) {
     for (uint32_t k = 1; k <= longest; k++) {
         const uint8_t *end = self->text.bytes + self->text.length - k;
         /* The middle of a word begins no literal; but a number may end in a name of a type (0f32). */
-        bool is_inside = may_be_word(*end) && self->text.length > k && may_be_word(end[-1]);
+        bool is_inside = may_be_word(*end) && k < n_undecided && may_be_word(end[-1]);
         if (is_inside && !(is_digit(end[-1]) && is_letter(*end))) continue;
         uint32_t from, to;
         probes_range(probes, end, k, &from, &to);
