@@ -115,7 +115,7 @@ LANGUAGES: tuple[Language, ...] = (
             "PKGBUILD", "APKBUILD",
         ),
         interpreters=("bash", "sh", "dash", "ash"),
-        aliases=("shell",), module="tree_sitter_bash", horizon=1000,
+        aliases=("shell",), module="tree_sitter_bash", horizon=1000, probes=("\n)",),
         known_gaps="a lone $ before a line break; backquotes in quotes, some conditions of [[ ]]; the end of a pattern is looked for in 1,000 bytes, by tree-sitter in the whole file",
     ),
     Language(

@@ -216,6 +216,9 @@ def test_a_closing_tag_has_the_name_of_the_open_one(language: str) -> None:
     ):  # fmt: skip
         before = grammar.start().step(b"x = " + begun)
         assert before is not None and before.step(wrong) is None, begun + wrong
+    name = b"QueryErrorResetBoundaryContext.SomethingThatProvides"
+    for at in range(len(name)):
+        assert grammar.parse(b"x = <" + name + b">{y}</" + name[:at]).state.step(name[at : at + 3]), at
     # A suffix closes what stands before the cursor, and nothing else.
     assert grammar.parse(b"x = <div>\n  <p>").state.meets(b"</p></div>\n")
     assert not grammar.parse(b"x = <div>\n  <p>").state.meets(b"</div></p>\n")

@@ -225,6 +225,13 @@ static bool is_out_of_place(Run *self, const Version *version) {
     return !row[layout->string] || !is_triple_quoted(self->arena, version->scan);
 }
 
+/* Whether a quoted string holds a line break already, however it goes on. */
+static bool is_broken(const Run *self, const Token *token) {
+    for (uint32_t i = 0; i < self->tables->n_one_line && token->found; i++)
+        if (self->tables->one_line[i] == token->symbol) return has_line_break(&self->text, token->start, token->end);
+    return false;
+}
+
 /* Height of the entry below the `count` topmost ones, which is looked at now. Extras that are not pushed make the true
  * height greater: then more is taken for looked at than was. */
 static int16_t look_below(Run *self, int16_t height, uint32_t count) {
@@ -472,7 +479,8 @@ static void read_token(Run *self, Version version) {
                     self->trace.n++;
                 }
                 if (token.touched && !version.guessing) {
-                    if (tables->layout.enabled && is_out_of_place(self, &version)) {
+                    if ((tables->layout.enabled && is_out_of_place(self, &version)) ||
+                        is_broken(self, &token)) {
                         die(self, before, token.start);
                         return;
                     }

@@ -288,13 +288,13 @@ static bool by_scanner_words(Search *self) {
     return false;
 }
 
-/* A closing tag that was begun ends as the open one did. */
-static bool by_open_tags(Search *self) {
+/* A closing tag ends as the open one did: one whose name is to come now, or one that is only beginning. */
+static bool by_open_tags(Search *self, bool is_begun) {
     Run *run = &self->simulator->run;
     for (uint32_t i = 0; i < self->pending.n && run->tables->tags.closer; i++) {
         bool is_closing;
         uint32_t typed, open = run_open_tag(run, self->pending.at[i].node, &is_closing, &typed);
-        if (open == ARENA_ANY || typed == ARENA_ANY) continue;
+        if (is_closing != is_begun || open == ARENA_ANY || typed == ARENA_ANY) continue;
         uint8_t name[RUN_LONGEST_NAME];
         uint32_t n = run->arena->scans[open].length, n_typed = run->arena->scans[typed].length;
         if (n <= n_typed || n > LONGEST_WORD) continue;
@@ -394,11 +394,11 @@ static bool search(Search *self) {
      * the bytes that may be read again. */
     bool is_long = length - self->from > LONG_TEXT;
     if (is_long && by_scanner_words(self)) return true;
-    if (by_overlap(self)) return true;
+    if (by_open_tags(self, true) || by_overlap(self)) return true;
     Live live = {.n = 0};
     if (by_suffix(self, &live)) return true;
     if (is_blank && by_literal(self)) return true;
-    if (!is_long && (by_scanner_words(self) || by_open_tags(self))) return true;
+    if (!is_long && (by_scanner_words(self) || by_open_tags(self, false))) return true;
     if (may_be_before_indentation(self) && by_indentation(self)) return true;
     if (is_blank) return false;
     return (!may_be_word(last) || is_number_end(self)) && by_search(self, &live);
