@@ -204,5 +204,5 @@ def test_files_fit_the_code_and_the_budget(law: MixtureLaw) -> None:
     assert sum(sizes) <= 30_000_000
     assert max(sizes) <= 15_500_000
     assert len(law.vocabulary) == 8192
-    assert law._weights.of("python").shape[0] == len(SLOTS)
+    assert law.weights.of("python").shape[0] == len(SLOTS)
     assert law.end_tokens == {END} and law.vocabulary[END] == b""

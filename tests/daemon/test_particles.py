@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from itertools import product
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -92,13 +93,114 @@ def test_mean_weights_are_the_probabilities_of_the_texts(n: int) -> None:
         assert abs(weights.mean() - probability) < 4.5 * weights.std() / math.sqrt(runs) + 1e-4, text
 
 
+# Three tokens, each 0 or 1, of a law that depends on the token before, and a constraint on what may follow what.
+STEPS = 3
+BIT_LAW = {
+    (): Fraction(3, 5),
+    (0,): Fraction(19, 20),
+    (1,): Fraction(1, 2),
+    (0, 1): Fraction(1, 5),
+    (1, 0): Fraction(9, 10),
+    (1, 1): Fraction(1, 3),
+}  # of a 0
+MAY_FOLLOW = {(): {0, 1}, (0,): {1}, (1,): {0, 1}, (0, 1): {0}, (1, 0): {0, 1}, (1, 1): {1}}
+
+
+def share(text: tuple[int, ...], token: int) -> Fraction:
+    return BIT_LAW[text] if token == 0 else 1 - BIT_LAW[text]
+
+
+class Branches:
+    """Runs a program once for each way its choices can fall; `probability` is that of the run so far."""
+
+    def __init__(self) -> None:
+        self._script: list[tuple[int, int]] = []  # (which, of how many)
+
+    def __iter__(self) -> Iterator[Branches]:
+        while True:
+            self._at, self.probability = 0, Fraction(1)
+            yield self
+            while self._script and self._script[-1][0] + 1 == self._script[-1][1]:
+                self._script.pop()
+            if not self._script:
+                return
+            which, n = self._script[-1]
+            self._script[-1] = (which + 1, n)
+
+    def choose(self, shares: Sequence[Fraction]) -> int:
+        if self._at == len(self._script):
+            self._script.append((0, len(shares)))
+        which, _ = self._script[self._at]
+        self._at += 1
+        self.probability *= shares[which]
+        return which
+
+
+class Middle:
+    """Stands for the generator where any number in an interval does the same."""
+
+    def __init__(self, value: Fraction) -> None:
+        self.random = lambda: float(value)
+
+
+@pytest.mark.parametrize("resamples", [True, False])
+def test_mean_weights_are_exact_over_all_outcomes(monkeypatch: pytest.MonkeyPatch, resamples: bool) -> None:
+    """Three particles, three steps: every order of draws and every interval of the resampler's uniform number."""
+    branches, n = Branches(), 3
+    n_resampled = 0
+
+    def draws(text: tuple[int, ...]) -> Draws:
+        first = branches.choose([share(text, 0), share(text, 1)])
+        order = [first, 1 - first]
+        return Draws(np.array(order, dtype=np.int32), np.log([float(share(text, t)) for t in order]), 0.0, None)
+
+    def enumerated(log_weights: Sequence[float], _: object) -> list[int]:
+        nonlocal n_resampled
+        n_resampled += 1
+        w = [Fraction(math.exp(log_weight - max(log_weights))) for log_weight in log_weights]
+        edges = {n * sum(w[: i + 1], Fraction()) / sum(w) % 1 for i in range(n)} | {Fraction(0), Fraction(1)}
+        ends = sorted(edges)
+        which = branches.choose([high - low for low, high in pairwise(ends)])
+        return systematic(log_weights, Middle((ends[which] + ends[which + 1]) / 2))  # type: ignore[arg-type]
+
+    monkeypatch.setattr("treegraft_daemon.engine.particles.systematic", enumerated)
+    if not resamples:
+        monkeypatch.setattr("treegraft_daemon.engine.particles.effective_size", lambda _: float(n))
+    world = World(
+        step=lambda text: lambda token: (*text, token) if token in MAY_FOLLOW[text] else None,
+        is_whole=lambda text: len(text) == STEPS,
+        advance=lambda parents, tokens, texts: [draws(text) for text in texts],
+        spent=lambda: False,
+        max_checks=100,
+    )
+    means: dict[tuple[int, ...], float] = {}
+    total, evidence_squared = Fraction(), 0.0
+    for run in branches:
+        found = explore((), [draws(()) for _ in range(n)], world, Middle(Fraction(1, 2)))  # type: ignore[arg-type]
+        total += run.probability
+        weights = [math.exp(particle.log_weight) / n for particle in found]
+        for particle, weight in zip(found, weights, strict=True):
+            means[particle.state] = means.get(particle.state, 0.0) + float(run.probability) * weight
+        evidence_squared += float(run.probability) * sum(weights) ** 2
+    assert float(total) == pytest.approx(1, abs=1e-12)
+    assert (n_resampled > 0) == resamples
+    for text in product((0, 1), repeat=STEPS):
+        fits = all(text[i] in MAY_FOLLOW[text[:i]] for i in range(STEPS) if text[:i] in MAY_FOLLOW)
+        probability = math.prod(float(share(text[:i], text[i])) for i in range(STEPS)) if fits else 0.0
+        assert means.get(text, 0.0) == pytest.approx(probability, rel=1e-9), text
+    assert evidence_squared > sum(means.values()) ** 2  # the estimate does vary
+
+
 def test_the_posterior_is_the_law_of_whole_texts() -> None:
-    rng = np.random.default_rng(0)
-    shares = posterior((particle.state, particle.log_weight) for particle in particles(4000, rng))
     total = sum(exact().values())
-    assert set(shares) <= set(exact())
-    for text, probability in exact().items():
-        assert math.exp(shares.get(text, -math.inf)) == pytest.approx(probability / total, abs=0.03)
+    distances = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        shares = posterior((particle.state, particle.log_weight) for particle in particles(4000, rng))
+        assert set(shares) <= set(exact())
+        found = {text: math.exp(shares.get(text, -math.inf)) for text in exact()}
+        distances.append(sum(abs(found[text] - probability / total) for text, probability in exact().items()) / 2)
+    assert np.mean(distances) < 0.01
 
 
 def test_unweighted_particles_are_biased() -> None:

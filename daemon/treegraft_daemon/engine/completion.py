@@ -59,7 +59,7 @@ def suggest(
     counters: Counters | None = None,
 ) -> Suggestions:
     """The candidates for `context`, best first. With none, or if the constraint was off, `reason` says why."""
-    budget = _Budget(request, cancelled)
+    budget = Budget(request, cancelled)
     rng = np.random.default_rng(request.seed)
     with span() as parsing:
         region = _region(request, context)
@@ -71,15 +71,15 @@ def suggest(
             draws, healed = law.prefill(spoken, Sampling(request.temperature, rng), cancelled)
     except Cancelled:
         return Suggestions(id=request.id, items=(), constrained=not off, reason="cancelled", language=region.language)
-    writer = _Writer(law, stopping, region)
+    writer = Writer(law, stopping, region)
     place = Place(b"", cursor, healed)
     with span() as decoding:
         if request.n <= 1:
             written = [_write_one(place, draws, writer, stopping, law, budget)]
         elif request.temperature > 0:
-            written = explore(place, law.fork(request.n), _world(writer, law, budget), rng)
+            written = explore(place, law.fork(request.n), world_of(writer, law, budget), rng)
         else:
-            written = beam(place, law.fork(request.n), _world(writer, law, budget))
+            written = beam(place, law.fork(request.n), world_of(writer, law, budget))
     with span() as judging:
         judges = (
             _judges(context, region) if request.constraint and not _is_large(context.prefix, context.suffix) else []
@@ -141,7 +141,7 @@ def _at_cursor(request: Complete, region: Region) -> tuple[Reading, Reading, flo
 
 
 def _write_one(
-    start: Place, draws: Draws, writer: _Writer, stopping: Stopping, law: Law, budget: _Budget
+    start: Place, draws: Draws, writer: Writer, stopping: Stopping, law: Law, budget: Budget
 ) -> Particle[Place]:
     """A single candidate: the first draw that fits, token after token. Its weight is an upper bound.
 
@@ -184,7 +184,7 @@ def _write_one(
     return replace(particle, n_checks=writer.n_checks)
 
 
-def _next(place: Place, draws: Draws, writer: _Writer, refused: int | None, max_checks: int) -> Choice[Place] | None:
+def _next(place: Place, draws: Draws, writer: Writer, refused: int | None, max_checks: int) -> Choice[Place] | None:
     choice = choose(draws, writer.step(place, refused=refused), max_checks=max_checks)
     says_nothing = choice is not None and choice.state.whole and not choice.state.text.strip()
     if choice is None or not says_nothing or choice.log_probability > SURE_OF_NOTHING:
@@ -193,7 +193,7 @@ def _next(place: Place, draws: Draws, writer: _Writer, refused: int | None, max_
     return choose(draws, writer.step(place, may_say_nothing=False, refused=refused), max_checks=max_checks)
 
 
-def _world(writer: _Writer, law: Law, budget: _Budget) -> World[Place]:
+def world_of(writer: Writer, law: Law, budget: Budget) -> World[Place]:
     def advance(parents: list[int], tokens: list[int], places: list[Place]) -> list[Draws]:
         budget.n_steps += 1
         budget.n_checks = writer.n_checks
@@ -209,7 +209,7 @@ def _world(writer: _Writer, law: Law, budget: _Budget) -> World[Place]:
     )
 
 
-class _Writer:
+class Writer:
     """Turns a token into the place after it: healed bytes first, then the rules of stopping over the grammar."""
 
     def __init__(self, law: Law, stopping: Stopping, region: Region) -> None:
@@ -266,7 +266,7 @@ class _Writer:
 
 
 @dataclass
-class _Budget:
+class Budget:
     """What a request may use: tokens, checks, time, and the patience of who asked."""
 
     request: Complete
@@ -295,7 +295,7 @@ def _ranked(
     region: Region,
     judges: list[tuple[Judge, bytes, bytes]],
     confidence: float,
-    budget: _Budget,
+    budget: Budget,
     counters: Counters,
 ) -> tuple[list[Suggestion], str]:
     """Distinct candidates that the judge lets pass, finished ones first, then by posterior; and why there are none."""

@@ -26,6 +26,7 @@ PAIRS = {b")": b"(", b"]": b"[", b"}": b"{", b'"': b'"', b"'": b"'", b"`": b"`"}
 MENDS = (b")", b"]", b"}", b'"', b"'", b":", b";", b"`", b">", b" {", b"*/", b"/")
 MOST_MENDS = 5  # in a row
 MOST_TRIALS = 300  # 1-3 us each
+FEW_TRIALS = 80  # these before each request
 
 
 class Reading(Protocol):
@@ -69,7 +70,8 @@ class Goal:
     """What a whole suggestion must reach in the suffix."""
 
     def __init__(self, cursor: Reading, suffix: bytes, start: Reading) -> None:
-        """If the document parses as it is, all of the suffix; else as far as now, and past its first line of text.
+        """If the document parses as it is, all of the suffix; else as far as now, past its first line of text, and as
+        far as `expect_no_less` says.
 
         A first line that is broken by itself cannot be passed; then its first token will do. `start` is the state of
         an empty text.
@@ -84,6 +86,13 @@ class Goal:
         bare = line.lstrip(CLOSERS + b" \t\r\n,.:")
         readable = start.reach(bare) >= len(bare)
         self.least = max(self.floor, len(line)) if readable else self.floor
+
+    def expect_no_less(self, ways: Iterator[tuple[bytes, Reading]]) -> None:
+        """Ask of a suggestion what a few closing marks alone would do for the suffix."""
+        for _, state in ways:
+            self.least = max(self.least, self.reach(state))
+            if self.least > len(self._suffix):
+                break
 
     def reach(self, state: Reading) -> int:
         """How far the suffix reads after this state; one more than its length when the document may end there."""
@@ -105,6 +114,8 @@ class Stopping:
     def __init__(self, cursor: Reading, start: Reading, prefix: bytes, suffix: bytes, *, multiline: bool) -> None:
         """`cursor` is the state at the cursor, `start` that of an empty text."""
         self.goal = Goal(cursor, suffix, start)
+        if not self.goal.parses:
+            self.goal.expect_no_less(_mended(b"", cursor, FEW_TRIALS))
         self._cursor = cursor
         self._multiline = multiline
         # Indented blocks count as open, too, and the one of this line may be settled by its first token only.
@@ -168,24 +179,9 @@ class Stopping:
         """The whole place that the fewest closing marks make of this one, if there is one within reach."""
         if not place.text.strip() or place.owed or not _is_text(place.text, is_whole=True):
             return None
-        ways = [(place.text.rstrip(BLANKS), place.state)]
-        seen = {place.state}
-        n_trials = 0
-        for _ in range(MOST_MENDS):
-            longer = []
-            for text, state in ways:
-                for mark in MENDS:
-                    n_trials += 1
-                    after = state.step(mark)
-                    if after is None or after in seen:
-                        continue
-                    if after.depth() <= self._depth and self.goal.met(after):
-                        return Place(text + mark, after, whole=True, before=place)
-                    if n_trials >= MOST_TRIALS:
-                        return None
-                    seen.add(after)
-                    longer.append((text + mark, after))
-            ways = longer
+        for text, after in _mended(place.text.rstrip(BLANKS), place.state, MOST_TRIALS):
+            if after.depth() <= self._depth and self.goal.met(after):
+                return Place(text, after, whole=True, before=place)
         return None
 
     def wishes_end(self, data: bytes) -> bool:
@@ -284,6 +280,26 @@ class Stopping:
             return True
         line = (self._line + head.text).rsplit(b"\n", 1)[-1].strip()
         return line.endswith((b":", b"{")) or line.startswith(b"@") or line.endswith((b"then", b"do", b"else"))
+
+
+def _mended(text: bytes, state: Reading, most_trials: int) -> Iterator[tuple[bytes, Reading]]:
+    """`text` with closing marks, the fewest first, and the states after them."""
+    ways = [(text, state)]
+    seen = {state}
+    n_trials = 0
+    for _ in range(MOST_MENDS):
+        longer = []
+        for before, reading in ways:
+            for mark in MENDS:
+                n_trials += 1
+                after = reading.step(mark)
+                if after is not None and after not in seen:
+                    yield before + mark, after
+                    seen.add(after)
+                    longer.append((before + mark, after))
+                if n_trials >= most_trials:
+                    return
+        ways = longer
 
 
 def _is_text(data: bytes, *, is_whole: bool) -> bool:

@@ -218,8 +218,8 @@ class MixtureLaw:
     def __init__(self, tokenizer: LineTokenizer, tables: Tables, weights: Weights) -> None:
         self.tokenizer = tokenizer
         self.vocabulary: Vocabulary = tokenizer.vocabulary
-        self._tables = tables
-        self._weights = weights
+        self.tables = tables
+        self.weights = weights
         self._blank = np.array(
             [not data.strip(b" \t") and idx != END for idx, data in enumerate(self.vocabulary.tokens)]
         )
@@ -270,9 +270,9 @@ class MixtureLaw:
         reading = Reading(
             pages,
             _unigrams(pages),
-            self._tables.unigram(context.language),
-            self._weights.of(kind),
-            self._tables.ngram(context.language),
+            self.tables.unigram(context.language),
+            self.weights.of(kind),
+            self.tables.ngram(context.language),
             line_break,
         )
         start = max(len(prefix) - LONGEST, 0)

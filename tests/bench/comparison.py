@@ -1,0 +1,298 @@
+"""Five ways to make a model's code fit its grammar, on the rest of lines of held-out packages.
+
+`python tests/bench/comparison.py [--holes 125] [--write]`, for each law and language:
+
+- unconstrained: one sample of the law.
+- sample and verify: samples until one parses in its place, ten at most.
+- token masking: before each token every token of the vocabulary is checked, and one of those that fit is drawn.
+- rejection: tokens are drawn without replacement until one fits (adaptive rejection sampling), no weights.
+- AWRS-SMC: five particles of adaptive weighted rejection sampling, resampled when few carry the weight; the text of
+  most weight.
+
+All sample at temperature 1 and stop by the same rules: where the suffix may follow and the law ends the line. Valid: the
+file parses with the text in its place. Exact: the text is what the author wrote, but for blanks at the end. Similarity:
+1 - edit distance / length of the longer. Times are of this machine; the ways take turns, hole by hole. Intervals are 95 %
+bootstrap over holes. `--write` puts the table and the plots into docs/ (plots want matplotlib). The packages come from
+the training cache (`python -m treegraft_daemon.training --fetch-only` fills it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from treegraft_daemon.engine.completion import Budget, Writer, world_of
+from treegraft_daemon.engine.model.law import Sampling
+from treegraft_daemon.engine.model.mixture import GLOBAL_SLOTS, MixtureLaw, Weights, load_embedded
+from treegraft_daemon.engine.particles import Particle, World, explore, posterior
+from treegraft_daemon.engine.stopping import Free, Place, Stopping
+from treegraft_daemon.training import corpus, sources
+from treegraft_daemon.training.holes import Hole, holes
+from treegraft_grammars import Judge, Region, grammar_for
+from treegraft_protocol.messages import Complete
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+LANGUAGES = ("python", "javascript", "typescript", "go", "json")
+MAX_TOKENS = 64
+N_VERIFIED, N_PARTICLES = 10, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one way made of one hole. seconds: all of it; constraint_s: of that, in checks or in parses to verify."""
+
+    valid: bool
+    exact: bool
+    similarity: float
+    n_tokens: int
+    n_checks: int
+    seconds: float
+    constraint_s: float
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One hole before one law, as all ways need it."""
+
+    law: MixtureLaw
+    hole: Hole
+    judge: Judge
+    rng: np.random.Generator
+
+    def explore(
+        self, n: int, constrained: bool, change: Callable[[World[Place], Writer], World[Place]] | None = None
+    ) -> tuple[list[Particle[Place]], Writer]:
+        """`n` particles, and who counted their checks."""
+        context = self.hole.context
+        grammar = grammar_for(context.language)
+        cursor, start = (grammar.parse(context.prefix).state, grammar.start()) if constrained else (Free(), Free())
+        stopping = Stopping(cursor, start, context.prefix, context.suffix, multiline=False)
+        request = Complete(
+            id=0, document=context.document, version=0, offset=len(context.prefix), language=context.language,
+            max_tokens=MAX_TOKENS, temperature=1.0, deadline_ms=600_000,
+        )  # fmt: skip
+        writer = Writer(self.law, stopping, Region(context.language, context.prefix, context.suffix))
+        _, healed = self.law.prefill(context, Sampling(1.0, self.rng), lambda: False)
+        budget = Budget(request, lambda: False)
+        # No bound on checks or time: what the ways cost is what is measured.
+        world = replace(
+            world_of(writer, self.law, budget),
+            spent=lambda: budget.n_steps >= MAX_TOKENS,
+            max_checks=len(self.law.vocabulary.tokens),
+        )
+        if change is not None:
+            world = change(world, writer)
+        return explore(Place(b"", cursor, healed), self.law.fork(n), world, self.rng), writer
+
+    def parses(self, text: bytes) -> bool:
+        context = self.hole.context
+        return not self.judge.tree(context.prefix + text + context.suffix).root_node.has_error
+
+    def outcome(
+        self, particle: Particle[Place], n_tokens: int, n_checks: int, began: float, constraint_s: float
+    ) -> Outcome:
+        seconds = perf_counter() - began
+        text, truth = particle.state.text, self.hole.middle.rstrip()
+        written = text.split(b"\n")[0].rstrip()
+        return Outcome(
+            valid=self.parses(text),
+            exact=written == truth,
+            similarity=1 - distance(written, truth) / max(len(written), len(truth), 1),
+            n_tokens=n_tokens,
+            n_checks=n_checks,
+            seconds=seconds,
+            constraint_s=constraint_s,
+        )
+
+
+def unconstrained(attempt: Attempt) -> Outcome:
+    began = perf_counter()
+    [particle], _ = attempt.explore(1, constrained=False)
+    return attempt.outcome(particle, particle.n_tokens, 0, began, 0.0)
+
+
+def verified(attempt: Attempt) -> Outcome:
+    began, n_tokens, judged, n_tried, fits = perf_counter(), 0, 0.0, 0, False
+    while n_tried < N_VERIFIED and not fits:
+        n_tried += 1
+        [particle], _ = attempt.explore(1, constrained=False)
+        n_tokens += particle.n_tokens
+        started = perf_counter()
+        fits = attempt.parses(particle.state.text)
+        judged += perf_counter() - started
+    return attempt.outcome(particle, n_tokens, n_tried, began, judged)
+
+
+def masking(attempt: Attempt) -> Outcome:
+    n_tokens = len(attempt.law.vocabulary.tokens)
+
+    def change(world: World[Place], writer: Writer) -> World[Place]:
+        def step(place: Place) -> Callable[[int], Place | None]:
+            check = world.step(place)
+            mask = [check(token) for token in range(n_tokens)]
+            return mask.__getitem__
+
+        return replace(world, step=step)
+
+    began = perf_counter()
+    [particle], writer = attempt.explore(1, True, change)
+    return attempt.outcome(particle, particle.n_tokens, writer.n_checks, began, writer.seconds)
+
+
+def rejection(attempt: Attempt) -> Outcome:
+    began = perf_counter()
+    [particle], writer = attempt.explore(1, constrained=True, change=unweighted)
+    return attempt.outcome(particle, particle.n_tokens, writer.n_checks, began, writer.seconds)
+
+
+def unweighted(world: World[Place], writer: Writer) -> World[Place]:
+    """Checks after the first accepted token, which only weigh it, are left out by answering them "no" unasked."""
+
+    def step(place: Place) -> Callable[[int], Place | None]:
+        check, done = world.step(place), False
+
+        def first(token: int) -> Place | None:
+            nonlocal done
+            found = None if done else check(token)
+            done = done or found is not None
+            return found
+
+        return first
+
+    return replace(world, step=step)
+
+
+def smc(attempt: Attempt) -> Outcome:
+    began = perf_counter()
+    particles, writer = attempt.explore(N_PARTICLES, constrained=True)
+    written = [particle for particle in particles if particle.finished] or particles
+    shares = posterior((particle.state.text, particle.log_weight) for particle in written)
+    best = next(iter(shares), written[0].state.text)
+    particle = next(particle for particle in written if particle.state.text == best)
+    n_tokens = sum(particle.n_tokens for particle in particles)
+    return attempt.outcome(particle, n_tokens, writer.n_checks, began, writer.seconds)
+
+
+WAYS: dict[str, Callable[[Attempt], Outcome]] = {
+    "unconstrained": unconstrained,
+    f"sample and verify (n = {N_VERIFIED})": verified,
+    "token masking": masking,
+    "rejection, unweighted": rejection,
+    f"AWRS-SMC (n = {N_PARTICLES})": smc,
+}
+
+
+def distance(a: bytes, b: bytes) -> int:
+    """Levenshtein's: insertions, deletions and substitutions of bytes."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        left, diagonal = i, row[0]
+        row[0] = i
+        for j, y in enumerate(b, 1):
+            left = min(row[j] + 1, left + 1, diagonal + (x != y))
+            diagonal, row[j] = row[j], left
+    return row[-1]
+
+
+def laws() -> dict[str, MixtureLaw]:
+    """The embedded law, and the n-grams in it alone: they read nothing but the last few tokens."""
+    embedded = load_embedded()
+    tables = {kind: np.zeros_like(table) for kind, table in embedded.weights.tables.items()}
+    for kind, table in tables.items():
+        table[GLOBAL_SLOTS] = embedded.weights.tables[kind][GLOBAL_SLOTS]
+    return {
+        "embedded": embedded,
+        "n-grams alone": MixtureLaw(embedded.tokenizer, embedded.tables, Weights(tables)),
+    }
+
+
+def measure(
+    law: MixtureLaw, language: str, drawn: list[Hole], names: list[str], seed: int
+) -> Iterator[dict[str, Outcome]]:
+    """Every way once over each hole whose file parses."""
+    judge = Judge(language)
+    for idx, hole in enumerate(drawn):
+        attempt = Attempt(law, hole, judge, np.random.default_rng([seed, idx]))
+        if attempt.parses(hole.middle) and grammar_for(language).parse(hole.context.prefix).first_error is None:
+            yield {name: WAYS[name](attempt) for name in names}
+
+
+COLUMNS = {
+    "valid %": lambda it: 100 * it.valid,
+    "exact line %": lambda it: 100 * it.exact,
+    "edit similarity %": lambda it: 100 * it.similarity,
+    "checks / token": lambda it: (it.n_checks, it.n_tokens),
+    "ms / completion": lambda it: 1000 * it.seconds,
+    "ms of constraint / token": lambda it: (1000 * it.constraint_s, it.n_tokens),
+}
+
+
+def summary(outcomes: list[Outcome], rng: np.random.Generator) -> dict[str, tuple[float, float, float]]:
+    """Mean, or ratio of sums, of each column over the holes, and the ends of its interval."""
+    result = {}
+    for column, of in COLUMNS.items():
+        values = np.array([of(it) for it in outcomes], dtype=float)
+        values = np.column_stack([values, np.ones(len(values))]) if values.ndim == 1 else values
+        picks = rng.integers(len(values), size=(2000, len(values)))
+        sums = values[picks].sum(axis=1)
+        low, high = np.percentile(sums[:, 0] / np.maximum(sums[:, 1], 1), [2.5, 97.5])
+        total = values.sum(axis=0)
+        result[column] = (float(total[0] / max(total[1], 1)), float(low), float(high))
+    return result
+
+
+def table(rows: dict[str, list[Outcome]]) -> Iterator[str]:
+    rng = np.random.default_rng(0)
+    yield "| way | " + " | ".join(COLUMNS) + " |"
+    yield "|---|" + "---|" * len(COLUMNS)
+    for name, outcomes in rows.items():
+        cells = [f"{mean:.3g} ({low:.3g}-{high:.3g})" for mean, low, high in summary(outcomes, rng).values()]
+        yield f"| {name} | " + " | ".join(cells) + " |"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--holes", type=int, default=125, help="per language; one in five or so is passed over")
+    parser.add_argument("--languages", nargs="*", default=LANGUAGES, choices=LANGUAGES)
+    parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
+    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--cache", type=Path, default=Path(".cache/training"))
+    parser.add_argument("--json", type=Path, help="write all outcomes there")
+    options = parser.parse_args()
+    packages = [row for row in sources.table() if row.part == "test"]
+    files = corpus.read(sources.fetch_all(packages, options.cache), options.cache)["test"]
+    found: dict[str, dict[str, dict[str, list[Outcome]]]] = {}
+    for law_name, law in laws().items():
+        together: dict[str, list[Outcome]] = {name: [] for name in options.ways}
+        for language in options.languages:
+            drawn = list(holes(files, language, options.holes, options.seed, 1.0))
+            ours: dict[str, list[Outcome]] = {name: [] for name in options.ways}
+            for outcomes in measure(law, language, drawn, options.ways, options.seed):
+                for name, outcome in outcomes.items():
+                    ours[name].append(outcome)
+                    together[name].append(outcome)
+            found.setdefault(law_name, {})[language] = ours
+            print(f"\n{law_name}, {language}: {len(ours[options.ways[0]])} holes\n", *table(ours), sep="\n", flush=True)
+        found[law_name]["all"] = together
+        print(f"\n{law_name}, all: {len(together[options.ways[0]])} holes\n", *table(together), sep="\n", flush=True)
+    if options.json:
+        stored = {
+            law: {
+                language: {way: [asdict(it) for it in its] for way, its in ways.items()}
+                for language, ways in per.items()
+            }
+            for law, per in found.items()
+        }
+        options.json.write_text(json.dumps(stored))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
