@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from treegraft_daemon.engine.model.law import Cancelled, Context, Draws, Sampling
+from treegraft_daemon.engine.model.law import Calibration, Cancelled, Context, Draws, Sampling
 from treegraft_daemon.engine.sampler import gumbel_order, probability_order
 from treegraft_grammars.vocabulary import Vocabulary
 
@@ -24,6 +24,7 @@ class ScriptedLaw:
     def __init__(self, wish: Callable[[bytes], Wish], tokens: Sequence[bytes], healed: bytes = b"") -> None:
         self.vocabulary = Vocabulary([END, *tokens], special=[0])
         self.end_tokens = frozenset([0])
+        self.calibration = Calibration()
         self.n_steps = 0
         self._wish = wish
         self._healed = healed

@@ -37,6 +37,9 @@ class Settings:
     max_tokens: int = option(48, "longest completion in tokens")
     n_candidates: int = option(3, "candidates when asked by hand")
     temperature: float = option(0.0, "0: most probable tokens; above 0: samples")
+    min_probability: float = option(
+        0.02, "say nothing unasked that is less probable to be what you would write; 0 to 1"
+    )
     multiline: bool = option(False, "may a suggestion go on after the end of the line")
     debounce_ms: int = option(40, "pause in typing before the model is asked")
     deadline_ms: int = option(2000, "latest useful answer; after it the best whole text so far is returned")

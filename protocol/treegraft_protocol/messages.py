@@ -115,7 +115,11 @@ class Stop(Message, frozen=True):
 
 
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
-    """One candidate. `text` is inserted at the offset; weights are natural logarithms."""
+    """One candidate. `text` is inserted at the offset; weights are natural logarithms.
+
+    `probability`: the chance that this is what its author would write. `masses`: for each token, how much of the
+    model's law the constraint left: an estimate, and what it lies between for certain.
+    """
 
     text: bytes
     log_weight: float
@@ -124,6 +128,8 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
     n_tokens: int
     n_checks: int
     confidence: float = 1.0
+    probability: float = 0.0
+    masses: tuple[tuple[float, float, float], ...] = ()
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True):

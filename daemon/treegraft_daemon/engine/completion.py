@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from time import monotonic, perf_counter
 
 import numpy as np
 
-from treegraft_daemon.engine.model.law import Cancelled, Context, Draws, Law, Sampling
+from treegraft_daemon.engine.model.law import Calibration, Cancelled, Context, Draws, Law, Sampling
 from treegraft_daemon.engine.particles import Particle, World, beam, explore, posterior
 from treegraft_daemon.engine.sampler import Choice, choose
 from treegraft_daemon.engine.stopping import Free, Place, Reading, Stopping
@@ -46,6 +47,8 @@ MAX_BACK = 6
 MANY_CHECKS = 16
 # To read more than this takes longer than anybody waits: seconds for the first key.
 LARGEST_TEXT = 8 << 20
+# Several candidates are drawn from at least so many particles, which share the model's time.
+N_PARTICLES = 8
 # How many earlier whole places are shown to the judge when it withholds one.
 MAX_JUDGED = 3
 
@@ -77,14 +80,16 @@ def suggest(
         if request.n <= 1:
             written = [_write_one(place, draws, writer, stopping, law, budget)]
         elif request.temperature > 0:
-            written = explore(place, law.fork(request.n), world_of(writer, law, budget), rng)
+            written = explore(place, law.fork(max(request.n, N_PARTICLES)), world_of(writer, law, budget), rng)
         else:
             written = beam(place, law.fork(request.n), world_of(writer, law, budget))
     with span() as judging:
         judges = (
             _judges(context, region) if request.constraint and not _is_large(context.prefix, context.suffix) else []
         )
-        items, why = _ranked(written, stopping, region, judges, confidence, budget, counters or Counters())
+        items, why = _ranked(
+            written, stopping, region, judges, confidence, law.calibration, budget, counters or Counters()
+        )
     reasons = [off, "" if items else why]
     timings = Timings(
         parse_ms=parsing.ms,
@@ -295,10 +300,14 @@ def _ranked(
     region: Region,
     judges: list[tuple[Judge, bytes, bytes]],
     confidence: float,
+    calibration: Calibration,
     budget: Budget,
     counters: Counters,
 ) -> tuple[list[Suggestion], str]:
-    """Distinct candidates that the judge lets pass, finished ones first, then by posterior; and why there are none."""
+    """Distinct candidates that the judge lets pass, finished ones first, then by posterior; and why there are none.
+
+    Texts that differ in blanks only are one candidate: their weights are summed, and the likeliest of them is shown.
+    """
     spent = budget.spent()
     if spent == "cancelled":
         return [], "cancelled"
@@ -329,35 +338,40 @@ def _ranked(
                 continue
             kept.append((particle, text))
             break
-    shares = posterior((text, particle.log_weight) for particle, text in kept)
-    best: dict[bytes, Particle[Place]] = {}
+    by_weight = budget.request.n > 1 and budget.request.temperature > 0
+    shares = posterior((_look(text), particle.log_weight) for particle, text in kept)
+    shown: dict[bytes, tuple[Particle[Place], bytes]] = {}
     for particle, text in kept:
-        if text not in best or (particle.finished, particle.log_probability) > (
-            best[text].finished,
-            best[text].log_probability,
-        ):
-            best[text] = particle
-    by_weight = budget.request.temperature > 0
-    order = sorted(
-        best,
-        key=lambda text: (
-            not best[text].finished,
-            -shares.get(text, -np.inf) if by_weight else -best[text].log_probability,
-        ),
-    )
-    items = [
-        Suggestion(
-            text=text,
-            log_weight=shares.get(text, -np.inf) if budget.request.n > 1 and by_weight else best[text].log_weight,
-            log_probability=best[text].log_probability,
-            stop_reason="whole" if best[text].finished else "stuck" if best[text].stuck else spent or "whole",
-            n_tokens=best[text].n_tokens,
-            n_checks=best[text].n_checks,
-            confidence=confidence,
+        rival = shown.setdefault(_look(text), (particle, text))[0]
+        if (particle.finished, particle.log_probability) > (rival.finished, rival.log_probability):
+            shown[_look(text)] = (particle, text)
+
+    def worth(look: bytes) -> tuple[bool, float]:
+        particle = shown[look][0]
+        return particle.finished, shares.get(look, -math.inf) if by_weight else particle.log_probability
+
+    items = []
+    for look in sorted(shown, key=worth, reverse=True)[: budget.request.n]:
+        particle, text = shown[look]
+        items.append(
+            Suggestion(
+                text=text,
+                log_weight=shares.get(look, -math.inf) if by_weight else particle.log_weight,
+                log_probability=particle.log_probability,
+                stop_reason="whole" if particle.finished else "stuck" if particle.stuck else spent or "whole",
+                n_tokens=particle.n_tokens,
+                n_checks=particle.n_checks,
+                confidence=confidence,
+                probability=calibration.probability(particle.log_probability, particle.n_tokens),
+                masses=particle.masses,
+            )
         )
-        for text in order
-    ]
     return items, why
+
+
+def _look(text: bytes) -> bytes:
+    """What texts that differ in blanks around marks, or in how many they are, have in common."""
+    return re.sub(rb"[ \t]*([^\w \t])[ \t]*", rb"\1", re.sub(rb"[ \t]+", b" ", text)).strip()
 
 
 # The judge keeps the tree of the last text of a document; a document may have one of its own and one of a script within.

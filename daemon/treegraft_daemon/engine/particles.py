@@ -25,7 +25,10 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Particle(Generic[S]):
-    """One candidate on its way. `stuck`: nothing fitted any more."""
+    """One candidate on its way. `stuck`: nothing fitted any more.
+
+    masses: of each step, the log of the mass that the constraint left, and of what that lies between for certain.
+    """
 
     state: S
     log_weight: float = 0.0
@@ -34,6 +37,7 @@ class Particle(Generic[S]):
     n_checks: int = 0
     finished: bool = False
     stuck: bool = False
+    masses: tuple[tuple[float, float, float], ...] = ()
 
     def after(self, choice: Choice[S], finished: bool) -> Particle[S]:
         """This particle, one token on."""
@@ -44,6 +48,7 @@ class Particle(Generic[S]):
             self.n_tokens + 1,
             self.n_checks + choice.n_checks,
             finished,
+            masses=(*self.masses, (choice.log_weight, choice.log_lower, choice.log_upper)),
         )
 
 

@@ -669,8 +669,13 @@ class Server(LanguageServer):
             self.counters.add("model_failed")
             self._tell_trouble(problem)
             return []
-        offers = _offers([(item.text, item.log_weight) for item in found.items], place)
+        asked = place.n > 1
+        sure = [item for item in found.items if asked or item.probability >= settings.min_probability]
+        offers = _offers([(item.text, item.log_weight) for item in sure], place)
         self._reason = _REASONS.get(found.reason, found.reason)
+        if found.items and not sure:
+            self.counters.add("unsure")
+            self._reason = "not sure enough"
         if found.constrained:
             self._tell("Normal", "")
         else:

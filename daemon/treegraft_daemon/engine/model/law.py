@@ -6,6 +6,7 @@ The completion loop sees draws, never logits: tokens in sampling order with thei
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -63,6 +64,25 @@ class Sampling:
     rng: np.random.Generator
 
 
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """From what a law thinks of a text to how often such texts are what the author wrote: a logistic regression.
+
+    The chance is sigmoid(intercept + slope * logit(p) + length * log(tokens)); 0, 1, 0 trusts p as it is. Fitted by
+    tests/bench/reliability.py on the most probable rests of lines.
+    """
+
+    intercept: float = 0.0
+    slope: float = 1.0
+    length: float = 0.0
+
+    def probability(self, log_probability: float, n_tokens: int) -> float:
+        """Between 0 and 1, for a text of `n_tokens` tokens."""
+        p = min(max(math.exp(min(log_probability, 0.0)), 1e-12), 1 - 1e-12)
+        logit = self.intercept + self.slope * math.log(p / (1 - p)) + self.length * math.log(max(n_tokens, 1))
+        return 1 / (1 + math.exp(-logit))
+
+
 class Cancelled(Exception):
     """The request was withdrawn while the model worked; raised by `prefill` between chunks."""
 
@@ -79,6 +99,7 @@ class Law(Protocol):
     name: str
     vocabulary: Vocabulary
     end_tokens: frozenset[int]  # tokens that mean "the middle is finished"
+    calibration: Calibration
 
     def prefill(self, context: Context, sampling: Sampling, cancelled: Callable[[], bool]) -> tuple[Draws, bytes]:
         """Read the context; the first draws of row 0 and the healed bytes (b"" if none). May raise Cancelled."""

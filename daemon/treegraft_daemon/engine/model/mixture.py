@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from treegraft_daemon.engine.model.copying import EXTRA, LONGEST, N_LOCAL, ORDERS, Evidence, LineContext, Page, Trail
 from treegraft_daemon.engine.model.draws import draws_from_row
 from treegraft_daemon.engine.model.healing import given_bytes, heal
-from treegraft_daemon.engine.model.law import Cancelled, Context, Draws, OpenFile, Sampling
+from treegraft_daemon.engine.model.law import Calibration, Cancelled, Context, Draws, OpenFile, Sampling
 from treegraft_daemon.engine.model.linewise import END, LineTokenizer, Tokens
 from treegraft_daemon.engine.model.ngram import N_BUCKETS, N_ORDERS, NgramTable
 from treegraft_grammars.vocabulary import Vocabulary
@@ -215,11 +215,14 @@ class MixtureLaw:
     name = "embedded"
     end_tokens = frozenset({END})
 
-    def __init__(self, tokenizer: LineTokenizer, tables: Tables, weights: Weights) -> None:
+    def __init__(
+        self, tokenizer: LineTokenizer, tables: Tables, weights: Weights, calibration: Calibration | None = None
+    ) -> None:
         self.tokenizer = tokenizer
         self.vocabulary: Vocabulary = tokenizer.vocabulary
         self.tables = tables
         self.weights = weights
+        self.calibration = calibration or Calibration()
         self._blank = np.array(
             [not data.strip(b" \t") and idx != END for idx, data in enumerate(self.vocabulary.tokens)]
         )
@@ -323,6 +326,7 @@ def load_embedded(folder: Path = EMBEDDED) -> MixtureLaw:
         LineTokenizer.load(folder / "tokenizer.json"),
         Tables.load(folder),
         Weights.load(folder / "weights.json"),
+        Calibration(**json.loads((folder / "calibration.json").read_text())),
     )
 
 

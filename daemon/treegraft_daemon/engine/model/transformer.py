@@ -17,7 +17,7 @@ from treegraft_daemon.engine.model.device_draws import draws_from_rows, tempered
 from treegraft_daemon.engine.model.healing import MOST_FOLLOWED, NEGLIGIBLE, NOT_FOLLOWED
 from treegraft_daemon.engine.model.hub_tokenizer import HubTokenizer
 from treegraft_daemon.engine.model.kv_arena import Arena, Arenas, n_common
-from treegraft_daemon.engine.model.law import Cancelled, Context, Draws, Sampling
+from treegraft_daemon.engine.model.law import Calibration, Cancelled, Context, Draws, Sampling
 from treegraft_daemon.engine.model.network import Network
 from treegraft_daemon.engine.model.prompt import Format, Room, build
 
@@ -38,6 +38,7 @@ class TransformerLaw:
         self.name = name
         self.vocabulary = tokenizer.vocabulary
         self.end_tokens = end_tokens
+        self.calibration = Calibration()
         self.n_read = 0  # tokens that the last prefill had to read, not found in the arena
         self._network = network
         self._tokenizer = tokenizer
