@@ -128,7 +128,7 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
     n_tokens: int
     n_checks: int
     confidence: float = 1.0
-    probability: float = 0.0
+    probability: float = 1.0
     masses: tuple[tuple[float, float, float], ...] = ()
 
 
