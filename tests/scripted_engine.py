@@ -32,6 +32,7 @@ class ScriptedEngine:
         self.path = path
         self.answers: list[str] = ["return sum(values)"]
         self.constrained = True
+        self.probability = 1.0
         self.reason = ""
         self.problem: str | None = None  # code of a Problem to answer with instead
         self.dies_when_asked = False
@@ -147,7 +148,7 @@ class _Connection:
             items = tuple(
                 Suggestion(
                     text=text.encode(), log_weight=-1.0 - n, log_probability=-1.0 - n, stop_reason="line", n_tokens=3,
-                    n_checks=3,
+                    n_checks=3, probability=engine.probability,
                 )
                 for n, text in enumerate(engine.answers[: message.n])
             )  # fmt: skip

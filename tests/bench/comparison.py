@@ -261,7 +261,9 @@ def table(rows: dict[str, list[Outcome]]) -> Iterator[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--holes", type=int, default=110, help="per language; where the file does not parse it is passed over")
+    parser.add_argument(
+        "--holes", type=int, default=110, help="per language; where the file does not parse it is passed over"
+    )
     parser.add_argument("--languages", nargs="*", default=LANGUAGES, choices=LANGUAGES)
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--seed", type=int, default=3)

@@ -348,3 +348,27 @@ def test_particles_are_ranked_by_their_posterior() -> None:
     shares = {item.text: math.exp(item.log_weight) for item in found.items}
     assert abs(shares[b"a"] - 5 / 8) < 0.11
     assert sum(shares.values()) == pytest.approx(1)
+
+
+SPACED = {b"": {b"f(": 0.6, b"g(a)": 0.4}, b"f(": {b"a)": 0.5, b" a )": 0.5}}
+
+
+def spaced(text: bytes) -> Wish:
+    return SPACED.get(text, {END: 1.0})
+
+
+def test_texts_that_differ_in_blanks_are_one_candidate() -> None:
+    found = ask("x = $0\ny = 2\n", spaced, [b"f(", b"g(a)", b"a)", b" a )"], n=60, temperature=1.0)
+    assert len(found.items) == 2
+    assert found.items[0].text.replace(b" ", b"") == b"f(a)"
+    assert math.exp(found.items[0].log_weight) == pytest.approx(0.6, abs=0.2)
+    assert sum(math.exp(item.log_weight) for item in found.items) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_what_the_constraint_left_is_told_for_each_token(temperature: float) -> None:
+    found = ask("x = $0\ny = 2\n", spaced, [b"f(", b"g(a)", b"a)", b" a )"], n=4, temperature=temperature)
+    for item in found.items:
+        assert len(item.masses) == item.n_tokens
+        assert all(lower <= upper + 1e-9 for _, lower, upper in item.masses)
+        assert item.probability == pytest.approx(math.exp(item.log_probability))

@@ -449,6 +449,16 @@ async def test_wrong_settings_are_told_once_and_the_rest_holds(client: Client, e
     assert "colour" in client.log[1]
 
 
+async def test_what_is_improbable_is_shown_only_when_asked_for(client: Client, engine: ScriptedEngine) -> None:
+    engine.probability = 0.3
+    client.notify("workspace/didChangeConfiguration", {"settings": {"treegraft": {"minProbability": 0.31}}})
+    assert await client.complete(1, 4) == []
+    assert await client.complete(1, 4, trigger=1) != []
+    engine.probability = 0.32
+    client.change(2, insert(1, 4, " "))
+    assert await client.complete(1, 5) != []
+
+
 async def test_what_the_command_line_says_stays(settings: Settings, engine: ScriptedEngine) -> None:
     talk = await converse(settings)
     talk.server._pinned = frozenset({"max_tokens"})
