@@ -45,6 +45,8 @@ SURE_OF_NOTHING = math.log(0.5)
 LOST = math.log(0.1)
 MAX_BACK = 6
 MANY_CHECKS = 16
+# Kept for the step that is running when time is up, and for the final parse.
+RESERVE_MS = 80.0
 # To read more than this takes longer than anybody waits: seconds for the first key.
 LARGEST_TEXT = 8 << 20
 # Several candidates are drawn from at least so many particles, which share the model's time.
@@ -289,7 +291,7 @@ class Budget:
             return "cancelled"
         if self.n_steps >= self.request.max_tokens:
             return "tokens"
-        if self.elapsed_ms() > self.request.deadline_ms:
+        if self.elapsed_ms() > self.request.deadline_ms - min(RESERVE_MS, self.request.deadline_ms / 4):
             return "time"
         return "checks" if self.n_checks >= MAX_CHECKS else ""
 
