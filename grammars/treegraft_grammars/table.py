@@ -94,7 +94,7 @@ LANGUAGES: tuple[Language, ...] = (
         file_names=(".babelrc", ".jshintrc", ".swcrc", ".watchmanconfig", "composer.lock", "Pipfile.lock"),
         module="tree_sitter_json", known_gaps="refuses exponents with a plus sign",
     ),
-    Language(name="go", lsp_ids=("go",), extensions=(".go",), aliases=("golang",), module="tree_sitter_go", known_gaps="escapes in strings and paths of imports are not looked at; an empty statement after {"),
+    Language(name="go", lsp_ids=("go",), extensions=(".go",), aliases=("golang",), module="tree_sitter_go", probes=_rests("00000000'", 6), known_gaps="escapes in strings and paths of imports are not looked at; an empty statement after {"),
     Language(
         name="rust", lsp_ids=("rust",), extensions=(".rs",), interpreters=("rust-script",), module="tree_sitter_rust", probes=('"###', '"##', '"#'), known_gaps="takes 4 % of the broken mutants that rustc refuses"
     ),
@@ -220,7 +220,7 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("scala", "sbt"),
         extensions=(".scala", ".sc", ".sbt"),
         interpreters=("scala", "scala-cli", "amm"),
-        module="tree_sitter_scala",
+        module="tree_sitter_scala", probes=("\n!#\n", "0000'"),
         extra=MORE,
     ),
     Language(
@@ -249,7 +249,7 @@ LANGUAGES: tuple[Language, ...] = (
         entry="language_ocaml_interface",
         extra=MORE,
     ),
-    Language(name="zig", lsp_ids=("zig",), extensions=(".zig", ".zon"), module="tree_sitter_zig", extra=MORE, known_gaps="the newest syntax: clobbers as a struct, *opaque"),
+    Language(name="zig", lsp_ids=("zig",), extensions=(".zig", ".zon"), module="tree_sitter_zig", probes=("0}'",), extra=MORE, known_gaps="the newest syntax: clobbers as a struct, *opaque"),
     Language(
         name="elixir",
         lsp_ids=("elixir",),

@@ -164,6 +164,7 @@ bool probes_init(Probes *self, Lexer *lexer, const Tables *tables) {
         order[i] = (uint16_t)self->n_suffixes;
         if (!probes_add_suffix(self, (const uint8_t *)SUFFIXES[i], (uint32_t)strlen(SUFFIXES[i]))) return false;
     }
+    self->n_general = self->n_suffixes;
     for (uint32_t i = N_SUFFIXES; i-- > 0;) {
         uint32_t place = 0;
         while (self->order[place] != order[i]) place++;

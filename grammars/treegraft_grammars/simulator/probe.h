@@ -19,6 +19,7 @@ typedef struct {
     Piece *suffixes; /* general continuations: among them each printable character alone */
     uint32_t n_suffixes, cap_suffixes;
     uint32_t n_chosen;    /* single characters at the front of `suffixes` that were not added for completeness */
+    uint32_t n_general;   /* those of every grammar; behind them the grammar's own */
     uint16_t single[128]; /* of each printable character: which suffix it is, alone */
     uint16_t *order; /* indices of suffixes; the one that helped last comes first */
     uint32_t cap_order;

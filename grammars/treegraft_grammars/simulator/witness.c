@@ -263,7 +263,8 @@ static bool by_scanner_words(Search *self) {
         uint8_t bytes[ABI_SERIALIZED_MAX], word[LONGEST_WORD];
         uint32_t n_bytes = copy_scan(self, i, bytes);
         for (uint32_t at = 0; at < n_bytes;) {
-            uint32_t n = 0, length = at >= sizeof(uint32_t) ? bytes[at - sizeof(uint32_t)] : 0;
+            uint32_t n = 0, length = 0;
+            if (at >= sizeof length) memcpy(&length, bytes + at - sizeof length, sizeof length);
             /* Wide characters are serialised with zeros between them. */
             for (; at < n_bytes && n < LONGEST_WORD; at++) {
                 uint8_t c = bytes[at];
@@ -274,7 +275,7 @@ static bool by_scanner_words(Search *self) {
             if (n && with_word(self, word, n)) return true;
             /* Of a long word only the beginning may be kept, behind the length of the whole. */
             uint32_t n_begun = n;
-            while (n && n < length && n < LONGEST_WORD) word[n++] = 'a';
+            while (n && n < length && length <= LONGEST_WORD) word[n++] = 'a';
             if (n > n_begun && with_word(self, word, n)) return true;
         }
         /* Lengths stand before words; that of a long word looks like a character of it. */
@@ -386,6 +387,14 @@ static bool may_be_before_indentation(const Search *self) {
     return n_last < n && bytes[n - n_last - 1] == '\n';
 }
 
+/* What ends the grammar's long tokens is among the continuations of its own. */
+static bool by_own(Search *self) {
+    const Probes *probes = &self->simulator->probes;
+    for (uint32_t i = probes->n_general; i < probes->n_suffixes; i++)
+        if (holds(self, probes->suffixes[i].bytes, probes->suffixes[i].length)) return true;
+    return false;
+}
+
 static bool search(Search *self) {
     uint32_t length = self->text.length;
     uint8_t last = length ? self->text.bytes[length - 1] : ' ';
@@ -393,7 +402,7 @@ static bool search(Search *self) {
     /* A long undecided text is the inside of something that ends with a word: a heredoc. Tried last, it would be beyond
      * the bytes that may be read again. */
     bool is_long = length - self->from > LONG_TEXT;
-    if (is_long && by_scanner_words(self)) return true;
+    if (is_long && (by_own(self) || by_scanner_words(self))) return true;
     if (by_open_tags(self, true) || by_overlap(self)) return true;
     Live live = {.n = 0};
     if (by_suffix(self, &live)) return true;
