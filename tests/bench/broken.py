@@ -104,6 +104,9 @@ def main() -> int:
             text = path.read_bytes()
             if 500 < len(text) < 40_000 and grammar.check(text).first_error is None:
                 texts.append(text)
+        if not texts:
+            print(f"| {language} | no real file that its grammar takes ||||||||", flush=True)
+            continue
         n_broken, n_viable, n_surrendered = half_typed(grammar, texts, options.n, rng)
         n_met, n_closers, n_wrong = holes(grammar, Judge(language), texts, options.n, rng)
         print(

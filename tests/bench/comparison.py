@@ -22,9 +22,10 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,7 @@ DOCS = Path(__file__).parent.parent.parent / "docs"
 LANGUAGES = ("python", "javascript", "typescript", "go", "json")
 MAX_TOKENS = 64
 N_VERIFIED, N_PARTICLES = 10, 5
+MARK = "<!-- Written by the command: do not edit below. -->\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,13 +252,60 @@ def summary(outcomes: list[Outcome], rng: np.random.Generator) -> dict[str, tupl
     return result
 
 
-def table(rows: dict[str, list[Outcome]]) -> Iterator[str]:
-    rng = np.random.default_rng(0)
+Summary = dict[str, tuple[float, float, float]]  # by column
+Found = dict[str, dict[str, dict[str, Any]]]  # law, language or "all": {"holes": n, "ways": {way: Summary}}
+
+
+def measured(options: argparse.Namespace) -> Found:
+    packages = [row for row in sources.table() if row.part == "test"]
+    files = corpus.read(sources.fetch_all(packages, options.cache), options.cache)["test"]
+    rng, found = np.random.default_rng(0), Found()
+    for law_name in options.laws:
+        law, together = laws()[law_name], []
+        for language in options.languages:
+            drawn = list(holes(files, language, options.holes, options.seed, 1.0))
+            ours = list(measure(law, language, drawn, options.ways, options.seed))
+            together += ours
+            for name, them in ((language, ours), ("all", together)):
+                ways = {way: summary([outcomes[way] for outcomes in them], rng) for way in options.ways}
+                found.setdefault(law_name, {})[name] = {"holes": len(them), "ways": ways}
+            print("\n".join(section(law_name, language, found[law_name][language])), flush=True)
+        print("\n".join(section(law_name, "all", found[law_name]["all"])), flush=True)
+    return found
+
+
+def section(law: str, language: str, it: dict[str, Any]) -> Iterator[str]:
+    yield f"\n### {law}, {language}: {it['holes']} holes\n"
     yield "| way | " + " | ".join(COLUMNS) + " |"
     yield "|---|" + "---|" * len(COLUMNS)
-    for name, outcomes in rows.items():
-        cells = [f"{mean:.3g} ({low:.3g}-{high:.3g})" for mean, low, high in summary(outcomes, rng).values()]
-        yield f"| {name} | " + " | ".join(cells) + " |"
+    for way, columns in it["ways"].items():
+        cells = [f"{mean:.3g} ({low:.3g}-{high:.3g})" for mean, low, high in columns.values()]
+        yield f"| {way} | " + " | ".join(cells) + " |"
+
+
+def plot(found: Found, path: Path) -> None:
+    """Of each law: how many are valid and exact, and what a completion takes, with intervals."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "treegraft"
+    from matplotlib import pyplot
+
+    columns = ("valid %", "exact line %", "ms / completion")
+    figure, axes = pyplot.subplots(len(found), len(columns), figsize=(11, 2.6 * len(found)), squeeze=False)
+    for line, (law, per) in zip(axes, found.items(), strict=True):
+        ways = per["all"]["ways"]
+        for axis, column in zip(line, columns, strict=True):
+            for place, of in enumerate(ways.values()):
+                mean, low, high = of[column]
+                axis.errorbar(mean, -place, xerr=[[mean - low], [high - mean]], marker="o", color="C0", capsize=3)
+            axis.set_yticks([-place for place in range(len(ways))], list(ways) if axis is line[0] else [])
+            axis.set_xlabel(column)
+            if column.startswith("ms"):
+                axis.set_xscale("log")
+        line[0].set_title(f"{law}, {per['all']['holes']} holes", loc="left", fontsize=10)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
 
 
 def main() -> int:
@@ -265,37 +314,28 @@ def main() -> int:
         "--holes", type=int, default=110, help="per language; where the file does not parse it is passed over"
     )
     parser.add_argument("--languages", nargs="*", default=LANGUAGES, choices=LANGUAGES)
+    parser.add_argument("--laws", nargs="*", default=list(laws()), choices=list(laws()))
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--cache", type=Path, default=Path(".cache/training"))
-    parser.add_argument("--json", type=Path, help="write all outcomes there")
+    parser.add_argument("--write", action="store_true", help="write results, page and plot of these laws into docs/")
     options = parser.parse_args()
-    packages = [row for row in sources.table() if row.part == "test"]
-    files = corpus.read(sources.fetch_all(packages, options.cache), options.cache)["test"]
-    found: dict[str, dict[str, dict[str, list[Outcome]]]] = {}
-    for law_name, law in laws().items():
-        together: dict[str, list[Outcome]] = {name: [] for name in options.ways}
-        for language in options.languages:
-            drawn = list(holes(files, language, options.holes, options.seed, 1.0))
-            ours: dict[str, list[Outcome]] = {name: [] for name in options.ways}
-            for outcomes in measure(law, language, drawn, options.ways, options.seed):
-                for name, outcome in outcomes.items():
-                    ours[name].append(outcome)
-                    together[name].append(outcome)
-            found.setdefault(law_name, {})[language] = ours
-            print(f"\n{law_name}, {language}: {len(ours[options.ways[0]])} holes\n", *table(ours), sep="\n", flush=True)
-        found[law_name]["all"] = together
-        print(f"\n{law_name}, all: {len(together[options.ways[0]])} holes\n", *table(together), sep="\n", flush=True)
-    if options.json:
-        stored = {
-            law: {
-                language: {way: [asdict(it) for it in its] for way, its in ways.items()}
-                for language, ways in per.items()
-            }
-            for law, per in found.items()
-        }
-        options.json.write_text(json.dumps(stored))
+    found = measured(options)
+    if options.write:
+        results = DOCS / "comparison.json"
+        kept: Found = json.loads(results.read_text()) if results.exists() else {}
+        kept |= found
+        results.write_text(json.dumps(kept, indent=1) + "\n")
+        write(kept)
     return 0
+
+
+def write(found: Found) -> None:
+    """The page below its mark, and the plot."""
+    page = DOCS / "comparison.md"
+    lines = [line for law, per in found.items() for language, it in per.items() for line in section(law, language, it)]
+    page.write_text(page.read_text().split(MARK)[0] + MARK + "\n".join(lines) + "\n")
+    plot(found, DOCS / "comparison.svg")
 
 
 if __name__ == "__main__":
