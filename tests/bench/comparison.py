@@ -289,7 +289,7 @@ def plot(found: Found, path: Path) -> None:
 
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "treegraft"
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     columns = ("valid %", "exact line %", "ms / completion")
     figure, axes = pyplot.subplots(len(found), len(columns), figsize=(11, 2.6 * len(found)), squeeze=False)
@@ -303,6 +303,7 @@ def plot(found: Found, path: Path) -> None:
             axis.set_xlabel(column)
             if column.startswith("ms"):
                 axis.set_xscale("log")
+                axis.xaxis.set_minor_formatter(ticker.NullFormatter())
         line[0].set_title(f"{law}, {per['all']['holes']} holes", loc="left", fontsize=10)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
