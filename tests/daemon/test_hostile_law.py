@@ -68,8 +68,8 @@ def test_a_request_keeps_its_deadline(language: str, n: int) -> None:
         began = perf_counter()
         suggest(request, context, law)
         times.append((perf_counter() - began) * 1000)
-    # Other work on the machine may stretch the last step and the final parse, for which there is a reserve.
-    assert max(times) < DEADLINE_MS + 100
+    # Other work on the machine may stretch a step or a final parse, for which there is a reserve; not three in fifteen.
+    assert sorted(times)[-3] < DEADLINE_MS + 50, times
     assert np.median(times) < DEADLINE_MS
 
 
