@@ -24,17 +24,6 @@ import numpy as np
 Row = np.ndarray[Any, Any]
 
 
-def laws(size: int) -> dict[str, Row]:
-    """Log-probabilities, float32; the third looks like a model's: one likely token and a long tail."""
-    rng = np.random.default_rng(0)
-    peaked = np.full(size, 0.1 / (size - 1))
-    peaked[size // 2] = 0.9
-    skewed = np.exp(rng.normal(scale=3.0, size=size))
-    skewed[0] = skewed.sum() * 1.6
-    found = {"zipf": rng.permutation(np.arange(1, size + 1) ** -1.1), "peaked": peaked, "like a model's": skewed}
-    return {name: np.log(p / p.sum()).astype(np.float32) for name, p in found.items()}
-
-
 def ours(law: Row, fits: Row) -> Callable[[], tuple[float, int]]:
     from treegraft_daemon.engine.sampler import sample
 
@@ -133,8 +122,11 @@ def main() -> int:
         return serve(options.side, options.rows)
     if not options.peer:
         parser.error("--peer is needed")
+    from sampler import laws  # not for the peer's interpreter, which has no treegraft
+
     rng = np.random.default_rng(2)
-    rows: dict[str, Row] = dict(laws(options.size))
+    compared = laws(options.size, rng)
+    rows: dict[str, Row] = dict(compared)
     shares = (1.0, 0.5, 0.01)
     rows |= {f"fits {share}": rng.random(options.size) < share for share in shares}
     with tempfile.TemporaryDirectory() as folder:
@@ -150,7 +142,7 @@ def main() -> int:
         print(f"{options.size} tokens; milliseconds of processor per step: median (least); mean checks; mean weight\n")
         print("| law | accepted | mass | ours | theirs | ratio | checks | checks | weight | weight |")
         print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
-        for law in laws(options.size):
+        for law in compared:
             for share in shares:
                 found: dict[str, dict[str, list[float]]] = {}
                 for _ in range(options.rounds):

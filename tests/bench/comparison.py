@@ -34,7 +34,7 @@ from treegraft_daemon.engine.model.law import Sampling
 from treegraft_daemon.engine.model.mixture import GLOBAL_SLOTS, MixtureLaw, Weights, load_embedded
 from treegraft_daemon.engine.particles import Particle, World, explore, posterior
 from treegraft_daemon.engine.stopping import Free, Place, Stopping
-from treegraft_daemon.training import corpus, sources
+from treegraft_daemon.training import corpus
 from treegraft_daemon.training.holes import Hole, holes
 from treegraft_grammars import Judge, Region, grammar_for
 from treegraft_protocol.messages import Complete
@@ -105,7 +105,7 @@ class Attempt:
         written = text.split(b"\n")[0].rstrip()
         return Outcome(
             valid=self.parses(text),
-            exact=written == truth,
+            exact=self.hole.is_exact(text),
             similarity=1 - distance(written, truth) / max(len(written), len(truth), 1),
             n_tokens=n_tokens,
             n_checks=n_checks,
@@ -257,8 +257,7 @@ Found = dict[str, dict[str, dict[str, Any]]]  # law, language or "all": {"holes"
 
 
 def measured(options: argparse.Namespace) -> Found:
-    packages = [row for row in sources.table() if row.part == "test"]
-    files = corpus.read(sources.fetch_all(packages, options.cache), options.cache)["test"]
+    files = corpus.read_part("test", options.cache)
     rng, found = np.random.default_rng(0), Found()
     for law_name in options.laws:
         law, together = laws()[law_name], []

@@ -45,6 +45,8 @@ MOST_TOKENS = 1500
 TRIES = 4
 # A grammar that takes more than this share of what treegraft's refuses is not as strict.
 LOOSE = 0.01
+# Where SynCode keeps what it made; without these it is a folder where the command was started.
+CACHES = ("SYNCODE_CACHE", "HF_CACHE")
 clock = time.thread_time_ns
 
 
@@ -435,7 +437,14 @@ def compare(work: Work, names: list[str], options: argparse.Namespace) -> list[R
             command = [interpreter, __file__, "--engine", name, "--work", str(path), "--seconds", str(options.seconds)]
             complaints, pipe = Path(folder, name), subprocess.PIPE
             with complaints.open("w") as file:
-                process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=file, text=True)
+                process = subprocess.Popen(
+                    command,
+                    stdin=pipe,
+                    stdout=pipe,
+                    stderr=file,
+                    text=True,
+                    env=os.environ | dict.fromkeys(CACHES, folder + "/"),
+                )
             rows.append(row := Row(name, process, complaints))
             if started := row.answer(options.set_up_limit):
                 row.version, row.set_up = started["version"], started["set_up"]

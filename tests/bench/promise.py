@@ -22,7 +22,7 @@ from treegraft_daemon.engine.completion import suggest
 from treegraft_daemon.engine.model.law import Context, Law
 from treegraft_daemon.engine.model.loading import load
 from treegraft_daemon.telemetry import Counters
-from treegraft_daemon.training import corpus, sources
+from treegraft_daemon.training import corpus
 from treegraft_grammars import grammar_for
 from treegraft_grammars.judge import adds_error_slow
 from treegraft_protocol.messages import Complete
@@ -134,8 +134,7 @@ def main() -> int:
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--cache", type=Path, default=Path(".cache/training"))
     options = parser.parse_args()
-    rows = [row for row in sources.table() if row.part == "test"]
-    files = corpus.read(sources.fetch_all(rows, options.cache), options.cache)["test"]
+    files = corpus.read_part("test", options.cache)
     law = load(options.model)
     languages = options.language or sorted({file.language for file in files})
     print(

@@ -18,14 +18,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from usefulness import ask
 
-from treegraft_daemon.engine.completion import suggest
 from treegraft_daemon.engine.model.law import Calibration
 from treegraft_daemon.engine.model.loading import load
 from treegraft_daemon.engine.model.mixture import EMBEDDED
-from treegraft_daemon.training import corpus, sources
+from treegraft_daemon.training import corpus
 from treegraft_daemon.training.holes import holes
-from treegraft_protocol.messages import Complete
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 LANGUAGES = ("python", "javascript", "typescript", "go", "rust", "java", "c", "cpp", "json")
@@ -44,18 +43,11 @@ class Shown:
 
 
 def shown(part: str, n_holes: int, seed: int, cache: Path) -> list[Shown]:
-    packages = [row for row in sources.table() if row.part == part]
-    files = corpus.read(sources.fetch_all(packages, cache), cache)[part]
-    law, found = load("embedded"), []
+    files, law, found = corpus.read_part(part, cache), load("embedded"), []
     for language in LANGUAGES:
         for idx, hole in enumerate(holes(files, language, n_holes, seed, 1.0)):
-            context = hole.context
-            request = Complete(
-                id=idx, document=context.document, version=1, offset=len(context.prefix), language=language
-            )
-            for item in suggest(request, context, law).items:
-                exact = item.text.split(b"\n")[0].rstrip() == hole.middle.rstrip()
-                found.append(Shown(item.log_probability, item.n_tokens, exact))
+            for item in ask(law, hole.context, idx):
+                found.append(Shown(item.log_probability, item.n_tokens, hole.is_exact(item.text)))
     return found
 
 

@@ -17,9 +17,9 @@ import numpy as np
 from treegraft_daemon.engine.completion import suggest
 from treegraft_daemon.engine.model.law import Context, Law
 from treegraft_daemon.engine.model.loading import load
-from treegraft_daemon.training import corpus, sources
+from treegraft_daemon.training import corpus
 from treegraft_daemon.training.holes import Hole, holes
-from treegraft_protocol.messages import Complete
+from treegraft_protocol.messages import Complete, Suggestion
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,9 @@ def measure(law: Law, drawn: list[Hole], *, siblings: bool, constraint: bool, n_
     for idx, hole in enumerate(drawn):
         context = hole.context if siblings else replace(hole.context, siblings=())
         started = time.perf_counter()
-        texts = ask(law, context, constraint, n_candidates, idx)
+        texts = [item.text for item in ask(law, context, idx, n_candidates, constraint)]
         times.append((time.perf_counter() - started) * 1000)
-        truth = hole.middle.rstrip()
-        found = [text.split(b"\n")[0].rstrip() == truth for text in texts]
+        found = [hole.is_exact(text) for text in texts]
         first += bool(found and found[0])
         any_of += any(found)
         answered += bool(texts and texts[0].strip())
@@ -51,8 +50,10 @@ def measure(law: Law, drawn: list[Hole], *, siblings: bool, constraint: bool, n_
     return Score(n, first / n, any_of / n, answered / n, float(np.median(times)))
 
 
-def ask(law: Law, context: Context, constraint: bool, n_candidates: int, seed: int) -> list[bytes]:
-    """The candidates' texts, best first."""
+def ask(
+    law: Law, context: Context, seed: int, n_candidates: int = 1, constraint: bool = True
+) -> tuple[Suggestion, ...]:
+    """The candidates, best first."""
     request = Complete(
         id=seed,
         document=context.document,
@@ -63,7 +64,7 @@ def ask(law: Law, context: Context, constraint: bool, n_candidates: int, seed: i
         seed=seed,
         constraint=constraint,
     )
-    return [item.text for item in suggest(request, context, law).items]
+    return suggest(request, context, law).items
 
 
 def main() -> None:
@@ -77,8 +78,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--cache", type=Path, default=Path(".cache/training"))
     options = parser.parse_args()
-    rows = [row for row in sources.table() if row.part == options.part]
-    files = corpus.read(sources.fetch_all(rows, options.cache), options.cache)[options.part]
+    files = corpus.read_part(options.part, options.cache)
     law = load(options.model)
     languages = options.language or sorted({file.language for file in files})
     print(

@@ -451,7 +451,9 @@ async def test_wrong_settings_are_told_once_and_the_rest_holds(client: Client, e
 
 async def test_what_is_improbable_is_shown_only_when_asked_for(client: Client, engine: ScriptedEngine) -> None:
     engine.probability = 0.3
-    client.notify("workspace/didChangeConfiguration", {"settings": {"treegraft": {"minProbability": 0.31}}})
+    client.notify(
+        "workspace/didChangeConfiguration", {"settings": {"treegraft": {"minProbability": 0.31, "nCandidates": 1}}}
+    )
     assert await client.complete(1, 4) == []
     assert await client.complete(1, 4, trigger=1) != []
     engine.probability = 0.32

@@ -298,6 +298,7 @@ class Wish:
     pause_s: float
     render: Render
     key: tuple[str, str]
+    invoked: bool  # asked for by hand
 
 
 class Server(LanguageServer):
@@ -602,7 +603,7 @@ class Server(LanguageServer):
             return
         pause = pause_s(self.settings.debounce_ms, invoked, since_last_s)
         self._elders[key] = reply
-        reply.later(self._fulfil(Wish(place, snapshot, document.text, pause, render, key)))
+        reply.later(self._fulfil(Wish(place, snapshot, document.text, pause, render, key, invoked)))
 
     def _supersede(self, key: tuple[str, str]) -> None:
         """Answer the elder request of this document at once, with nothing, and take its work off the engine."""
@@ -669,8 +670,7 @@ class Server(LanguageServer):
             self.counters.add("model_failed")
             self._tell_trouble(problem)
             return []
-        asked = place.n > 1
-        sure = [item for item in found.items if asked or item.probability >= settings.min_probability]
+        sure = [item for item in found.items if wish.invoked or item.probability >= settings.min_probability]
         offers = _offers([(item.text, item.log_weight) for item in sure], place)
         self._reason = _REASONS.get(found.reason, found.reason)
         if found.items and not sure:

@@ -59,6 +59,12 @@ def read(packages: Iterable[Package], cache: Path) -> dict[str, list[SourceFile]
     return parts
 
 
+def read_part(part: str, cache: Path) -> list[SourceFile]:
+    """The files of "test" or "dev": of packages that no law was trained on."""
+    packages = [row for row in sources.table() if row.part == part]
+    return read(sources.fetch_all(packages, cache), cache)[part]
+
+
 def train_tokenizer(files: list[SourceFile], n_bytes: int, size: int = VOCABULARY_SIZE) -> Tokenizer:
     """A byte-level BPE from about `n_bytes` of the files, languages in fixed shares."""
     tokenizer = new_tokenizer()

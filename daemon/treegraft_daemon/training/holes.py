@@ -26,6 +26,10 @@ class Hole:
     context: Context
     middle: bytes
 
+    def is_exact(self, text: bytes) -> bool:
+        """Whether this is what the author wrote to the end of the line, but for blanks there."""
+        return text.split(b"\n")[0].rstrip() == self.middle.rstrip()
+
 
 def holes(files: list[SourceFile], language: str, n: int, seed: int, share_with_siblings: float) -> Iterator[Hole]:
     """`n` holes in files of one language; fewer if there are no files."""

@@ -422,11 +422,10 @@ static bool overlay_allows(Run *self, const Version *version, const Version *red
         for (uint32_t i = 0; i < tables->n_unbroken; i++)
             if (row[tables->unbroken[i]]) return false;
     }
-    for (uint32_t i = 0; i < tables->n_one_line; i++)
-        if (tables->one_line[i] == token->symbol && has_line_break(&self->text, token->start, token->end)) {
-            self->denied_inside = true;
-            return false;
-        }
+    if (is_broken(self, token)) {
+        self->denied_inside = true;
+        return false;
+    }
     return !tables->layout.enabled || layout_allows(self, version, token);
 }
 
