@@ -57,7 +57,7 @@ async def demo(console: Console) -> int:
     """Show every hole; 1 when one stays empty."""
     console.print("starting the engine with the embedded model ...", style="dim")
     started = time.perf_counter()
-    client = await engine_client.connect(Settings.from_environment(), start=True)
+    client = await engine_client.connect(Settings.load()[0], start=True)
     console.print(f"engine ready after {time.perf_counter() - started:.1f} s\n", style="dim")
     empty = 0
     try:

@@ -1,4 +1,4 @@
-"""The command line: `treegraft serve | complete | check | engine | status | stop | doctor | stats | models`.
+"""The command line: `treegraft serve | complete | check | engine | status | stop | doctor | stats | models | settings`.
 
 Every error a user, a file or a machine can cause ends as one line on stderr and exit code 1; bad usage is 2.
 Heavy imports wait until the command that needs them is known.
@@ -10,11 +10,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
-from treegraft_daemon.config import Settings
-from treegraft_daemon.errors import TreegraftError
+from treegraft_daemon.config import LOG_LEVELS, Settings
+from treegraft_daemon.errors import BadInput, TreegraftError
 
 SERVE_FLAGS = ("--stdio", "--tcp", "--socket", "--pipe", "--listen-unix", "--clientProcessId")
 
@@ -117,6 +118,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     models.add_argument("name", nargs="?", metavar="NAME", help="for pull: a name on the hub, as in ORGANISATION/MODEL")
     models.add_argument("--json", action="store_true", help="as JSON")
+    page = _command(commands, "settings", "every setting, its value and where it comes from")
+    form = page.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="values as JSON")
+    form.add_argument("--schema", action="store_true", help="the JSON schema of all settings")
+    form.add_argument("--markdown", action="store_true", help="the manual page of all settings")
     return parser
 
 
@@ -134,15 +140,25 @@ def _engine_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _log_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="how much is logged")
+    parser.add_argument("--log-level", choices=LOG_LEVELS, help="how much is logged")
     parser.add_argument("--log-file", metavar="FILE", help="log to FILE, not to stderr")
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    """Environment overlaid by the options that were given."""
+    """File and environment overlaid by the options that were given. Raises BadInput for an option out of bounds."""
+    settings, problems = Settings.load()
+    for problem in problems:
+        print(f"treegraft: {problem}", file=sys.stderr)
+    settings, problems = settings.overlay(given_settings(options))
+    if problems:
+        raise BadInput(problems[0].rpartition(";")[0])
+    return settings
+
+
+def given_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings that the command line gave."""
     names = {item.name for item in fields(Settings)}
-    given = {name: value for name, value in vars(options).items() if name in names and value is not None}
-    return replace(Settings.from_environment(), **given)
+    return {name: value for name, value in vars(options).items() if name in names and value is not None}
 
 
 def _version() -> str:

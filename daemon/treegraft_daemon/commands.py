@@ -10,14 +10,22 @@ import shutil
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from treegraft_daemon.config import MAX_DOCUMENT_BYTES, Settings, runtime_dir
+from treegraft_daemon.config import (
+    MAX_DOCUMENT_BYTES,
+    Settings,
+    as_page,
+    as_schema,
+    camel_case,
+    runtime_dir,
+    settings_file,
+)
 from treegraft_daemon.errors import BadInput, EngineUnreachable, TreegraftError
 
 if TYPE_CHECKING:
@@ -84,7 +92,7 @@ def complete(options: argparse.Namespace, settings: Settings) -> int:
     text = read_source(place.path)
     offset = offset_of(text, place)
     language = _language(place.path, text, constraint=not options.no_constraint)
-    siblings = _siblings(place.path, language, settings.context_siblings)
+    siblings = _siblings(place.path, language, settings)
 
     async def ask(client: EngineClient) -> Suggestions:
         return await client.complete(
@@ -165,8 +173,9 @@ def _language(path: Path, text: bytes, constraint: bool) -> str | None:
     return language
 
 
-def _siblings(path: Path, language: str | None, n: int) -> list[tuple[str, bytes]]:
-    """Up to `n` other files of the language in the same folder, last changed first; unreadable ones are passed over."""
+def _siblings(path: Path, language: str | None, settings: Settings) -> list[tuple[str, bytes]]:
+    """Other files of the language in the same folder, last changed first; excluded and unreadable ones are passed over."""
+    from treegraft_daemon.serve.exclusion import Exclusion
     from treegraft_grammars import language_of
 
     if language is None:
@@ -174,9 +183,11 @@ def _siblings(path: Path, language: str | None, n: int) -> list[tuple[str, bytes
     own = path.resolve()
     others = [other for other in own.parent.iterdir() if other.is_file() and other != own]
     others = [other for other in others if language_of(str(other)) == language]
+    exclusion = Exclusion(settings.excluded_files, respects_gitignore=settings.respect_gitignore)
+    others = [other for other in others if not exclusion.reason(str(other))]
     found: list[tuple[str, bytes]] = []
     for other in sorted(others, key=lambda other: -other.stat().st_mtime):
-        if len(found) == n:
+        if len(found) == settings.context_siblings:
             break
         try:
             found.append((str(other), read_source(other, limit=200_000)))
@@ -296,7 +307,7 @@ def doctor(options: argparse.Namespace, settings: Settings) -> int:
     from treegraft_grammars import UnsupportedGrammar, distrust, grammar_for, languages
     from treegraft_grammars.registry import row_of
 
-    problems: list[str] = []
+    _, problems = Settings.load()
     print(f"treegraft {_version('treegraft') or 'not installed'}, Python {sys.version.split()[0]}")
     broken: list[str] = []
     missing: list[str] = []
@@ -372,6 +383,25 @@ def models(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def show_settings(options: argparse.Namespace, settings: Settings) -> int:
+    """Every setting with its value and where it comes from; or the schema, or the page of the manual."""
+    if options.schema:
+        _print_json(as_schema())
+    elif options.markdown:
+        print(as_page(), end="")
+    elif options.json:
+        _print_json({camel_case(name): value for name, value in asdict(settings).items()})
+    else:
+        path = settings_file()
+        in_file, _ = Settings.load({"TREEGRAFT_CONFIG": str(path)})
+        print(f"file        {path}{'' if path.exists() else ' (not there)'}")
+        for item in fields(Settings):
+            value, variable = getattr(settings, item.name), f"TREEGRAFT_{item.name.upper()}"
+            origin = "" if value == item.default else str(path) if value == getattr(in_file, item.name) else variable
+            print(f"{camel_case(item.name):<20}{json.dumps(value):<24}{origin}".rstrip())
+    return 0
+
+
 def _megabytes(folder: Path) -> str:
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return f"{size / 1e6:.1f} MB"
@@ -439,4 +469,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Settings], int]] = {
     "stats": stats,
     "doctor": doctor,
     "models": models,
+    "settings": show_settings,
 }

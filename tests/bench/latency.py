@@ -190,7 +190,7 @@ async def timed(awaitable: Any) -> tuple[float, Any]:
 
 async def stop_engine(environment: dict[str, str]) -> None:
     os.environ.update(environment)
-    client = await engine_client.connect(Settings.from_environment(), start=False)
+    client = await engine_client.connect(Settings.load()[0], start=False)
     await client.stop()
     await client.close()
 

@@ -404,6 +404,33 @@ async def test_an_unknown_language_is_served_and_told_to_be_unchecked(client: Cl
     assert "commonlisp" in status["message"]
 
 
+async def test_ignore_files_count_for_the_document_and_for_context(
+    client: Client, engine: ScriptedEngine, tmp_path: Path
+) -> None:
+    (tmp_path / ".treegraftignore").write_text("private/\n")
+    private, public = (f"file://{tmp_path}/{name}.py" for name in ("private/a", "public"))
+    client.open("a = 1\n", private)
+    client.open("b = 2\n", public)
+    assert await client.complete(1, 0, private) == []
+    assert client.statuses[-1]["message"] == f"a.py is excluded by {tmp_path}/.treegraftignore"
+    assert await client.complete(1, 0, public)
+    assert [path for path, _ in engine.siblings[-1]] == ["/code/a.py"]
+
+
+async def test_files_are_excluded_by_a_setting(client: Client, engine: ScriptedEngine) -> None:
+    client.notify("workspace/didChangeConfiguration", {"settings": {"treegraft": {"excludedFiles": ["a.*"]}}})
+    assert await client.complete(1, 4) == []
+    assert client.statuses[-1]["message"] == "a.py is excluded by a setting"
+    assert engine.asked == []
+
+
+async def test_beside_the_popup_nothing_if_so_set(client: Client, engine: ScriptedEngine) -> None:
+    client.notify("workspace/didChangeConfiguration", {"settings": {"treegraft": {"besidePopup": "hide"}}})
+    selected = {"range": {"start": {"line": 1, "character": 4}, "end": {"line": 1, "character": 4}}, "text": "ret"}
+    assert await client.complete(1, 4, selectedCompletionInfo=selected) == []
+    assert await client.complete(1, 4)
+
+
 # --- settings ---
 
 

@@ -23,11 +23,12 @@ from pygls.capabilities import ServerCapabilitiesBuilder
 from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
-from treegraft_daemon.config import Settings
+from treegraft_daemon.config import Settings, snake_case
 from treegraft_daemon.errors import TreegraftError
 from treegraft_daemon.serve import context, jsonrpc
 from treegraft_daemon.serve.conversation import Conversation, strict_converter
-from treegraft_daemon.serve.documents import Document, Documents, Snapshot
+from treegraft_daemon.serve.documents import Document, Documents, Snapshot, path_of
+from treegraft_daemon.serve.exclusion import Exclusion
 from treegraft_daemon.serve.jsonrpc import Failure, Frames, Reply
 from treegraft_daemon.serve.link import Connect, Link
 from treegraft_daemon.serve.positions import Encoding, n_units, to_utf8
@@ -171,6 +172,8 @@ class Server(LanguageServer):
         self._told: set[str] = set()
         self._connect = connect
         self._link = Link(settings, connect)
+        self._roots: list[str] = []
+        self._exclusion = _exclusion_of(settings, [])
         self._watches_client = watches_client
         self._watched: set[int] = set()
         self._completes_popup = False
@@ -287,6 +290,7 @@ class Server(LanguageServer):
         # lsp-mode pops up a warning for every notification that it does not know.
         self._speaks_status = params.client_info is None or params.client_info.name != "emacs"
         self.protocol.client_capabilities = client
+        self._roots = [path_of(folder.uri) for folder in params.workspace_folders or []]
         self._take_options(params.initialization_options)
         features = {
             types.TEXT_DOCUMENT_DID_OPEN,
@@ -429,6 +433,9 @@ class Server(LanguageServer):
             return
         snapshot = document.snapshot()
         offset = document.offset_at(position.line, position.character, self.encoding)
+        if selected is not None and self.settings.beside_popup == "hide":
+            reply.result(render([]))
+            return
         if selected is not None:
             with_item = self._with_selected(document, snapshot, offset, selected)
             if with_item is None:
@@ -502,7 +509,7 @@ class Server(LanguageServer):
                 language=place.language,
                 text=place.text,
                 offset=place.offset,
-                siblings=context.siblings(snapshot, recent, settings.context_siblings),
+                siblings=context.siblings(snapshot, recent, settings.context_siblings, self._exclusion.reason),
                 n=place.n,
                 max_tokens=max(1, settings.max_tokens),
                 temperature=settings.temperature,
@@ -536,9 +543,7 @@ class Server(LanguageServer):
             return "switched off by a setting"
         if not {snapshot.language, snapshot.language_id}.isdisjoint(self.settings.disabled_languages):
             return f"switched off for {snapshot.language_id} by a setting"
-        if context.is_secret(snapshot.path):
-            return f"{snapshot.name} may hold secrets"
-        return snapshot.refusal
+        return self._exclusion.reason(snapshot.path) or snapshot.refusal
 
     def _with_selected(
         self, document: Document, snapshot: Snapshot, offset: int, selected: types.SelectedCompletionInfo
@@ -629,7 +634,7 @@ class Server(LanguageServer):
             wanted = {
                 key: value
                 for key, value in values.items()
-                if value is not None and key not in EDITORS_OWN and _snake(key) not in self._pinned
+                if value is not None and key not in EDITORS_OWN and snake_case(key) not in self._pinned
             }
             settings, complaints = settings.overlay(wanted)
             problems += complaints
@@ -638,6 +643,7 @@ class Server(LanguageServer):
                 self._told.add(problem)
                 self.window_log_message(types.LogMessageParams(types.MessageType.Warning, f"treegraft: {problem}"))
         elder, self.settings = self.settings, settings
+        self._exclusion = _exclusion_of(settings, self._roots)
         if _engine_of(elder) != _engine_of(settings):
             self._in_background(self._link.close())
             self._link = Link(settings, self._connect)
@@ -723,12 +729,12 @@ def _engine_report(report: Any) -> dict[str, Any]:
     return {key: value for key, value in as_dict(report).items() if key not in ("id", "type")}
 
 
+def _exclusion_of(settings: Settings, roots: list[str]) -> Exclusion:
+    return Exclusion(settings.excluded_files, respects_gitignore=settings.respect_gitignore, roots=roots)
+
+
 def _engine_of(settings: Settings) -> tuple[str, str, str]:
     return settings.model, settings.engine_address, settings.token_file
-
-
-def _snake(name: str) -> str:
-    return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
 
 
 def _version() -> str:
