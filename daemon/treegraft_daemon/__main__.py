@@ -99,6 +99,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="end so long after the last client; 0 never",
     )
+    engine.add_argument(
+        "--metrics", dest="metrics_address", metavar="HOST:PORT", help="serve counters to Prometheus there"
+    )
     _engine_options(engine)
     _log_options(engine)
 

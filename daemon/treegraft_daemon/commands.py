@@ -272,15 +272,19 @@ def status(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def stats(options: argparse.Namespace, settings: Settings) -> int:
-    """Counters of the running engine; 3 when it is not running."""
+    """Counters and latencies of the running engine and the editors it serves; 3 when it is not running."""
     report = _report(settings)
     if options.json:
-        _print_json(report.counters if report else {})
+        _print_json({"counters": report.counters, "latencies_ms": report.latencies_ms} if report else {})
     elif report is None:
         print("engine: not running, so there is nothing to count")
     else:
         for name, value in sorted(report.counters.items()):
-            print(f"{name.replace('_', ' '):<32}{value:>10}")
+            print(f"{name.replace('_', ' '):<40}{value:>10}")
+        if report.latencies_ms:
+            print(f"\n{'latency in ms':<40}{'p50':>10}{'p75':>10}{'p95':>10}")
+        for stage, (middle, high, tail) in sorted(report.latencies_ms.items()):
+            print(f"{stage.replace('_', ' '):<40}{middle:>10.1f}{high:>10.1f}{tail:>10.1f}")
     return 0 if report else 3
 
 

@@ -59,6 +59,7 @@ class Settings:
     deadline_ms: int = option(
         2000, "latest useful answer; after it the best whole text so far is returned", at_least=10, at_most=600_000
     )
+    look_ahead: bool = option(True, "while you read a suggestion, prepare the one that follows it")
     beside_popup: str = option(
         "extend",
         "while the editor's own popup is open: extend its selected item, or hide",
@@ -66,6 +67,7 @@ class Settings:
     )
     context_siblings: int = option(5, "other open files that the model reads", at_most=64)
     idle_exit_s: int = option(1800, "the engine ends after so many seconds without a client; 0: never")
+    metrics_address: str = option("", "HOST:PORT where the engine serves its counters to Prometheus; empty: nowhere")
     log_level: str = option("INFO", "how much is logged; source text at DEBUG only", choices=LOG_LEVELS)
     log_file: str = option("", "file for the log; empty: stderr")
 

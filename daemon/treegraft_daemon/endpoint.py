@@ -52,10 +52,18 @@ def endpoint_of(settings: Settings) -> Endpoint:
     own = _default_socket(settings.model)
     if not address:
         return Endpoint(own)
+    found = host_and_port(address)
+    if found is None:
+        raise ConfigError(f"engine address {address!r} is not HOST:PORT, nor the path of a socket")
+    return Endpoint(own, *found)
+
+
+def host_and_port(address: str) -> tuple[str, int] | None:
+    """The parts of HOST:PORT, of this machine when HOST is empty; None for what is none."""
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ConfigError(f"engine address {address!r} is not HOST:PORT, nor the path of a socket")
-    return Endpoint(own, host.strip("[]") or "127.0.0.1", int(port))
+        return None
+    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def resolved_model(model: str) -> str:

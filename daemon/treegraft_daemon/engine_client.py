@@ -44,6 +44,7 @@ from treegraft_protocol.messages import (
     StatusReport,
     Stop,
     Suggestions,
+    Tell,
     Welcome,
 )
 
@@ -89,7 +90,7 @@ def _start(settings: Settings, endpoint: Endpoint) -> subprocess.Popen[bytes]:
         descriptor = os.open(os.devnull, os.O_WRONLY)  # a full disk costs the log, not the engine
     with open(descriptor, "wb") as log:
         return subprocess.Popen(
-            [*command, "--idle-exit", str(settings.idle_exit_s)],
+            [*command, "--idle-exit", str(settings.idle_exit_s), "--metrics", settings.metrics_address],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -165,6 +166,7 @@ class EngineClient:
         seed: int = 0,
         constraint: bool = True,
         multiline: bool = False,
+        indent: str = "",
         deadline_ms: int = 5000,
     ) -> Suggestions:
         """Suggestions at byte `offset` of `text`, siblings as (path, text).
@@ -193,6 +195,7 @@ class EngineClient:
                 seed=seed,
                 constraint=constraint,
                 multiline=multiline,
+                indent=indent,
                 deadline_ms=deadline_ms,
             )
             self._sent[document] = (version, text)
@@ -215,6 +218,10 @@ class EngineClient:
         if answer.code in ("bad_message", "too_large"):
             raise BadInput(answer.text)
         raise EngineFailed(f"the engine could not complete: {answer.text}")
+
+    def tell(self, counts: dict[str, int], latencies_ms: dict[str, list[float]]) -> None:
+        """What happened in the editor since the last time, for the engine's statistics."""
+        self._send(Tell(counts=counts, latencies_ms={stage: tuple(values) for stage, values in latencies_ms.items()}))
 
     async def status(self) -> StatusReport:
         """What the engine is doing. Raises EngineFailed when it does not answer."""

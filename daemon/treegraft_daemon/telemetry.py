@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
@@ -43,6 +43,30 @@ class Counters:
         """A copy; what never happened is absent."""
         with self._lock:
             return dict(self._counts)
+
+
+class Latencies:
+    """How long each stage took lately, in milliseconds; any thread may add."""
+
+    def __init__(self, n_kept: int = 1024) -> None:
+        self._lock = threading.Lock()
+        self._n_kept = n_kept
+        self._kept: dict[str, deque[float]] = {}
+
+    def add(self, stage: str, ms: float) -> None:
+        with self._lock:
+            self._kept.setdefault(stage, deque(maxlen=self._n_kept)).append(ms)
+
+    def snapshot(self) -> dict[str, tuple[float, float, float]]:
+        """Median, 75th and 95th percentile of each stage, of the last calls."""
+        with self._lock:
+            kept = {stage: sorted(values) for stage, values in self._kept.items()}
+        return {stage: _quantiles(values) for stage, values in kept.items()}
+
+
+def _quantiles(values: list[float]) -> tuple[float, float, float]:
+    middle, high, tail = (round(values[min(len(values) * part // 100, len(values) - 1)], 3) for part in (50, 75, 95))
+    return middle, high, tail
 
 
 class Span:

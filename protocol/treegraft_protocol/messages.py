@@ -1,6 +1,6 @@
 """Every message of the wire as a typed, frozen struct. Field order is free; unknown fields are ignored.
 
-Client to engine: Hello, Put, Complete, Cancel, Close, Status, Stop.
+Client to engine: Hello, Put, Complete, Cancel, Close, Tell, Status, Stop.
 Engine to client: Welcome, Suggestions, StatusReport, Problem.
 Text is UTF-8 bytes and a place is a byte offset everywhere.
 """
@@ -18,6 +18,8 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Digest = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 Candidates = Annotated[int, msgspec.Meta(ge=1, le=16)]
 Tokens = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+Name = Annotated[str, msgspec.Meta(pattern="^[a-z_]{1,40}$")]
+Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 Temperature = Annotated[float, msgspec.Meta(ge=0, lt=100)]
 
 
@@ -69,7 +71,8 @@ class Complete(Message, frozen=True):
     """Complete `document` at byte `offset`.
 
     Exactly one of `text` (the whole document) and `edit` (against the version this connection sent last) is set.
-    `version` names the resulting text. Answered by exactly one Suggestions or Problem with the same id.
+    `version` names the resulting text. `indent` is one level of indentation as the editor would write it, for a text that
+    does not show it; "" if it is not known. Answered by exactly one Suggestions or Problem with the same id.
     """
 
     id: Count
@@ -87,6 +90,7 @@ class Complete(Message, frozen=True):
     seed: Count = 0
     constraint: bool = True
     multiline: bool = False
+    indent: str = ""
     deadline_ms: Count = 5000
 
 
@@ -100,6 +104,16 @@ class Close(Message, frozen=True):
     """Forget a document of this connection."""
 
     document: str
+
+
+class Tell(Message, frozen=True):
+    """What happened in an editor since the last Tell, for the engine's statistics; not answered.
+
+    counts: how often, by name. latencies_ms: single measurements by stage.
+    """
+
+    counts: dict[Name, Count] = {}
+    latencies_ms: dict[Name, tuple[Milliseconds, ...]] = {}
 
 
 class Status(Message, frozen=True):
@@ -160,7 +174,7 @@ class Suggestions(Message, frozen=True):
 
 
 class StatusReport(Message, frozen=True):
-    """What `treegraft status` shows."""
+    """What `treegraft status` shows. `latencies_ms`: median, 75th and 95th percentile of each stage."""
 
     id: Count
     pid: int
@@ -173,6 +187,7 @@ class StatusReport(Message, frozen=True):
     queued: int
     running: int
     counters: dict[str, int]
+    latencies_ms: dict[str, tuple[float, float, float]] = {}
 
 
 class Problem(Message, frozen=True):
@@ -189,7 +204,7 @@ class Problem(Message, frozen=True):
     text: str
 
 
-ClientMessage = Hello | Put | Complete | Cancel | Close | Status | Stop
+ClientMessage = Hello | Put | Complete | Cancel | Close | Tell | Status | Stop
 EngineMessage = Welcome | Suggestions | StatusReport | Problem
 
 

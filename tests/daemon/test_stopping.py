@@ -273,3 +273,28 @@ def test_without_a_grammar_the_line_break_ends() -> None:
     place = Place(b"", Free())
     after = stopping.write(place, b"f((\n")
     assert after is not None and after.whole and after.text == b"f(("
+
+
+@pytest.mark.parametrize(
+    ("prefix", "data", "indent", "fits"),
+    [
+        (b"if a:\n    b\n", b"    c", "", True),
+        (b"if a:\n    b\n", b"\tc", "", False),
+        (b"if a:\n\tb\n", b"\tc", "", True),
+        (b"if a:\n\tb\n", b"    c", "", False),
+        (b"if a:\n\tb\n", b" * a comment goes on", "", True),
+        (b"if a:\n\tb\n", b"x =  1", "", True),
+        (b"if a:\n    b\nx", b"\t= 1", "", True),
+        (b"if a:\n", b"\tb", "    ", False),
+        (b"if a:\n", b"\tb", "\t", True),
+        (b"if a:\n", b"    b", "\t", False),
+        (b"if a:\n\tb\nif c:\n    d\n", b"\te", "", True),
+    ],
+)
+def test_lines_begin_as_those_of_the_document_do(prefix: bytes, data: bytes, indent: str, fits: bool) -> None:
+    stopping = Stopping(Free(), Free(), prefix, b"", multiline=True, indent=indent.encode())
+    assert (stopping.write(Place(b"", Free()), data) is not None) == fits
+    for at in range(1, len(data)):  # however it is cut into tokens
+        head = stopping.write(Place(b"", Free()), data[:at])
+        after = stopping.write(head, data[at:]) if head is not None and not head.whole else head
+        assert (after is not None) == fits

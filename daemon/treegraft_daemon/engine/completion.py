@@ -62,6 +62,7 @@ def suggest(
     *,
     cancelled: Callable[[], bool] = lambda: False,
     counters: Counters | None = None,
+    queue_ms: float = 0.0,
 ) -> Suggestions:
     """The candidates for `context`, best first. With none, or if the constraint was off, `reason` says why."""
     budget = Budget(request, cancelled)
@@ -69,7 +70,9 @@ def suggest(
     with span() as parsing:
         region = _region(request, context)
         cursor, start, confidence, off = _at_cursor(request, region)
-        stopping = Stopping(cursor, start, region.prefix, region.suffix, multiline=request.multiline)
+        stopping = Stopping(
+            cursor, start, region.prefix, region.suffix, multiline=request.multiline, indent=request.indent.encode()
+        )
     try:
         with span() as prefilling:
             spoken = replace(context, language=region.language)
@@ -94,6 +97,7 @@ def suggest(
         )
     reasons = [off, "" if items else why]
     timings = Timings(
+        queue_ms=queue_ms,
         parse_ms=parsing.ms,
         prefill_ms=prefilling.ms,
         decode_ms=decoding.ms,

@@ -21,12 +21,12 @@ from importlib.metadata import PackageNotFoundError, version
 from time import monotonic
 
 from treegraft_daemon.config import MAX_DOCUMENT_BYTES, Settings
-from treegraft_daemon.endpoint import Endpoint, endpoint_of, make_token, prepare_folder, read_token
-from treegraft_daemon.engine import completion
+from treegraft_daemon.endpoint import Endpoint, endpoint_of, host_and_port, make_token, prepare_folder, read_token
+from treegraft_daemon.engine import completion, metrics
 from treegraft_daemon.engine.model.law import Context, Law, OpenFile
 from treegraft_daemon.engine.scheduler import Job, Scheduler, Suggest
 from treegraft_daemon.errors import EngineBusy, EngineError, ModelError
-from treegraft_daemon.telemetry import Counters, set_up_logging
+from treegraft_daemon.telemetry import Counters, Latencies, set_up_logging
 from treegraft_protocol.framing import (
     HELLO_FRAME_BYTES,
     MAX_FRAME_BYTES,
@@ -50,7 +50,9 @@ from treegraft_protocol.messages import (
     StatusReport,
     Stop,
     Suggestions,
+    Tell,
     Welcome,
+    as_dict,
 )
 
 log = logging.getLogger(__name__)
@@ -110,6 +112,7 @@ class Service:
         self.endpoint = endpoint
         self.token = token
         self.counters = Counters()
+        self.latencies = Latencies()
         self.scheduler = Scheduler(law_factory, suggest or self._suggest, counters=self.counters)
         self.connections: set[Connection] = set()
         self.ended = asyncio.Event()
@@ -150,7 +153,21 @@ class Service:
                 servers.append(await asyncio.start_server(self._connected_far, self.endpoint.host, self.endpoint.port))
         except OSError as error:
             raise EngineError(f"cannot listen at {self.endpoint}: {(error.strerror or str(error)).lower()}") from error
+        if self.settings.metrics_address and (server := await self._serve_metrics()):
+            servers.append(server)
         return servers
+
+    async def _serve_metrics(self) -> asyncio.Server | None:
+        """The page for Prometheus; without it, but for a line in the log, when its address cannot be had."""
+        address = self.settings.metrics_address
+        try:
+            place = host_and_port(address)
+            if place is not None:
+                return await metrics.serve(*place, lambda: self.report(0))
+            log.warning("metrics address %r is not HOST:PORT: no metrics", address)
+        except OSError as problem:
+            log.warning("no metrics at %s: %s", address, (problem.strerror or str(problem)).lower())
+        return None
 
     async def _connected_here(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._connected(reader, writer, "" if _is_ours(writer) else None)
@@ -191,10 +208,26 @@ class Service:
             queued=self.scheduler.queued(),
             running=self.scheduler.running(),
             counters=self.counters.snapshot(),
+            latencies_ms=self.latencies.snapshot(),
         )
 
     def _suggest(self, job: Job, law: Law) -> Suggestions:
-        return completion.suggest(job.request, job.context, law, cancelled=job.cancelled, counters=self.counters)
+        found = completion.suggest(
+            job.request,
+            job.context,
+            law,
+            cancelled=job.cancelled,
+            counters=self.counters,
+            queue_ms=(job.started - job.arrived) * 1000,
+        )
+        for name, value in as_dict(found.timings).items():
+            if name.endswith("_ms"):
+                self.latencies.add(name.removesuffix("_ms"), value)
+        self.counters.add("tokens_written", found.timings.n_steps)
+        if job.cancelled():
+            self.counters.add("tokens_wasted_by_cancel", found.timings.n_steps)
+        log.debug("request %d: %d found in %.1f ms", job.request.id, len(found.items), found.timings.total_ms)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +317,12 @@ class Connection:
                     self._service.scheduler.withdraw(self._jobs[id])
             case Close(document=name):
                 self.documents.pop(name, None)
+            case Tell(counts=counts, latencies_ms=latencies_ms):
+                for name, n in counts.items():
+                    self._service.counters.add(f"editor_{name}", n)
+                for stage, values in latencies_ms.items():
+                    for ms in values:
+                        self._service.latencies.add(f"editor_{stage}", ms)
             case Status(id=id):
                 self._send(self._service.report(id))
             case Stop(id=id):

@@ -27,6 +27,7 @@ MENDS = (b")", b"]", b"}", b'"', b"'", b":", b";", b"`", b">", b" {", b"*/", b"/
 MOST_MENDS = 5  # in a row
 MOST_TRIALS = 300  # 1-3 us each
 FEW_TRIALS = 80  # these before each request
+MOST_INDENT_BYTES = 1 << 16  # on each side of the cursor, to see how lines are indented
 
 
 class Reading(Protocol):
@@ -111,8 +112,10 @@ class Goal:
 class Stopping:
     """The rules for one cursor."""
 
-    def __init__(self, cursor: Reading, start: Reading, prefix: bytes, suffix: bytes, *, multiline: bool) -> None:
-        """`cursor` is the state at the cursor, `start` that of an empty text."""
+    def __init__(
+        self, cursor: Reading, start: Reading, prefix: bytes, suffix: bytes, *, multiline: bool, indent: bytes = b""
+    ) -> None:
+        """`cursor` is the state at the cursor, `start` that of an empty text; `indent` one level as the editor says."""
         self.goal = Goal(cursor, suffix, start)
         if not self.goal.parses:
             self.goal.expect_no_less(_mended(b"", cursor, FEW_TRIALS))
@@ -121,6 +124,7 @@ class Stopping:
         # Indented blocks count as open, too, and the one of this line may be settled by its first token only.
         self._depth = (cursor.step(b"x") or cursor).depth()
         self._line = prefix[prefix.rfind(b"\n") + 1 :]
+        self._alien = _alien_indent(prefix, suffix, indent)
         self._indent = _indentation(self._line)
         self._rest = suffix.split(b"\n", 1)[0].strip()
         self._pair = self._paired(self._rest[:1])
@@ -137,6 +141,8 @@ class Stopping:
         """The place after `data`, cut short and whole if that ends the suggestion; None if it does not fit."""
         if not _is_text(place.text + data, is_whole=False):
             return None  # In strings and comments grammars take bytes that are no characters.
+        if self._alien and self._is_alien(place.text, data):
+            return None
         line_break = _first_break(data)
         head = (
             place if line_break == 0 else self._write_in_line(place, data if line_break is None else data[:line_break])
@@ -219,6 +225,12 @@ class Stopping:
                     return end
         return after
 
+    def _is_alien(self, text: bytes, data: bytes) -> bool:
+        """Whether with `data` a line begins with blanks of the kind that this document does not begin lines with."""
+        start = text.rfind(b"\n") + 1
+        is_ours = start > 0 or not self._line  # what the line of the cursor begins with was typed
+        return b"\n" + self._alien in (b"\n" if is_ours else b"") + text[start:] + data
+
     def _paired(self, closer: bytes) -> bytes:
         """The closer behind the cursor, if an editor or a person put it there for an opener on the same line; else b""."""
         n_open = _n_open(self._line, closer)
@@ -300,6 +312,21 @@ def _mended(text: bytes, state: Reading, most_trials: int) -> Iterator[tuple[byt
                 if n_trials >= most_trials:
                     return
         ways = longer
+
+
+def _alien_indent(prefix: bytes, suffix: bytes, indent: bytes) -> bytes:
+    """What no line of the completion begins with: a tab among lines indented by spaces, or the other way round.
+
+    b"" where both are usual. A single space is no indentation; it continues comments. `indent` decides where no line
+    is indented.
+    """
+    text = prefix[-MOST_INDENT_BYTES:] + suffix[:MOST_INDENT_BYTES]
+    n_tabs, n_spaces = text.count(b"\n\t"), text.count(b"\n  ")
+    if n_tabs + n_spaces == 0:
+        n_tabs, n_spaces = indent[:1] == b"\t", indent[:1] == b" "
+    if n_spaces > 20 * n_tabs:
+        return b"\t"
+    return b"  " if n_tabs > 20 * n_spaces else b""
 
 
 def _is_text(data: bytes, *, is_whole: bool) -> bool:
