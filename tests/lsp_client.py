@@ -16,6 +16,7 @@ from treegraft_daemon.serve.server import Server
 from treegraft_daemon.serve.transports import StreamWire
 
 URI = "file:///code/a.py"
+SUM = "def f(values):\n    \n\n\ndef g():\n    pass\n"
 
 
 def framed(message: Any) -> bytes:

@@ -21,6 +21,7 @@ from treegraft_protocol.messages import (
     Stop,
     Suggestion,
     Suggestions,
+    Tell,
     Welcome,
 )
 
@@ -42,6 +43,9 @@ class ScriptedEngine:
         self.texts: list[bytes] = []  # the whole document of each request
         self.siblings: list[list[tuple[str, bytes]]] = []
         self.cancelled: list[int] = []
+        self.told: list[Tell] = []
+        self.state = "ready"
+        self.n_stopped = 0
         self.n_connections = 0
         self.n_running = 0
         self._server: asyncio.Server | None = None
@@ -117,13 +121,18 @@ class _Connection:
                     self.running[id].cancel()
             case Close(document=document):
                 self.texts.pop(document, None)
+            case Tell():
+                engine.told.append(message)
             case Status(id=id) | Stop(id=id):
+                engine.n_stopped += isinstance(message, Stop)
                 self.send(
                     StatusReport(
-                        id=id, pid=1, version="0", model="scripted", state="ready", uptime_s=1.0, clients=1,
+                        id=id, pid=1, version="0", model="scripted", state=engine.state, uptime_s=1.0, clients=1,
                         documents=len(self.texts), queued=0, running=len(self.running), counters={},
                     )
                 )  # fmt: skip
+                if isinstance(message, Stop):
+                    self.writer.close()
 
     def receive_text(self, message: Complete) -> bool:
         """Keep the document as it is now; False when an edit does not fit what we hold."""

@@ -6,9 +6,11 @@ import random
 from dataclasses import replace
 from time import perf_counter
 
+import pytest
+
 from treegraft_daemon.config import Settings
 from treegraft_daemon.serve.documents import Snapshot
-from treegraft_daemon.serve.suggestions import Memory, Offer, Place, pause_s, place_of
+from treegraft_daemon.serve.suggestions import Memory, Offer, Place, Rhythm, not_worth_showing, pause_s, place_of
 
 SETTINGS = Settings()
 
@@ -121,12 +123,67 @@ def test_what_is_recalled_leads_to_the_document_that_was_checked() -> None:
     assert n_hits > 1000
 
 
+def typed(*gaps_s: float) -> Rhythm:
+    """The rhythm after a key, and one more after each of the gaps."""
+    rhythm, now = Rhythm(), 5.0
+    rhythm.key(now)
+    for gap_s in gaps_s:
+        now += gap_s
+        rhythm.key(now)
+    return rhythm
+
+
 def test_waiting_for_another_key() -> None:
-    assert pause_s(40, invoked=True, since_last_s=0.0) == 0
-    assert pause_s(40, invoked=False, since_last_s=float("inf")) == 0
-    assert pause_s(40, invoked=False, since_last_s=0.2) == 0
-    assert pause_s(40, invoked=False, since_last_s=0.1) == 0.04
-    assert pause_s(0, invoked=False, since_last_s=0.0) == 0
+    assert pause_s(40, invoked=True, rhythm=typed(0.05), before=b"x") == 0
+    assert pause_s(40, invoked=False, rhythm=typed(), before=b"x") == 0
+    assert pause_s(40, invoked=False, rhythm=typed(0.05, 0.2), before=b"x") == 0
+    assert pause_s(40, invoked=False, rhythm=typed(0.05), before=b";") == 0.04
+    assert pause_s(0, invoked=False, rhythm=typed(0.01), before=b";") == 0
+
+
+def test_one_waits_longer_within_a_word_and_shorter_where_people_look_up() -> None:
+    waits = {
+        last: pause_s(40, invoked=False, rhythm=typed(0.05), before=last) for last in (b"a", "é".encode(), b"(", b"\n")
+    }
+    assert waits[b"a"] == waits["é".encode()] == 0.06
+    assert waits[b"("] == waits[b"\n"] == 0.02
+
+
+def test_for_a_slow_typist_one_does_not_wait() -> None:
+    assert pause_s(40, invoked=False, rhythm=typed(*[0.15] * 9), before=b"x") == 0
+    assert pause_s(40, invoked=False, rhythm=typed(*[0.11] * 9, 5.0, 0.11), before=b"x") > 0
+
+
+@pytest.mark.parametrize(
+    ("where", "text", "why"),
+    [
+        ("f(a$0", ")", "only closing marks"),
+        ("{[(a$0", ")]};", "only closing marks"),
+        ("f(a$0", ", b)", ""),
+        ("import os\n$0", "import os", "the line above once more"),
+        ("import os\n\nimp$0", "ort os", "the line above once more"),
+        ("import os\n$0", "import sys", ""),
+        ("    }\n$0", "    } else {", ""),
+        ("x = [$0", "1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2]", "the same again and again"),
+        ("x = [$0", "0, 0, 0]", ""),
+        ("# $0", "a line of a comment", ""),
+    ],
+)
+def test_what_is_not_worth_showing(where: str, text: str, why: str) -> None:
+    assert not_worth_showing(Offer(text.encode()), at(where)) == why
+
+
+def test_a_few_keys_typed_on_may_be_answered_by_the_elder_question() -> None:
+    assert at("x = $0\n").leads_to(at("x = fo$0\n"))
+    assert at("x = $0\n").leads_to(at("x = $0\n"))
+    assert at("x = $0\n").leads_to(at("x = ($0)\n"))
+    assert not at("x = $0\n").leads_to(at("y = f$0\n"))
+    assert not at("x = f$0\n").leads_to(at("x = $0\n"))
+    assert not at("x = $0\n").leads_to(at("x = " + 13 * "f" + "$0\n"))
+
+
+def test_the_place_after_a_suggestion() -> None:
+    assert at("x = $0\n").after(Offer(b"f()")) == at("x = f()$0\n")
 
 
 def test_recalling_in_a_large_file_is_quick() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from awkward import ENCODINGS
 from lsp_client import (
     INLINE,
+    SUM,
     URI,
     Client,
     Conversation,
@@ -27,36 +27,6 @@ from lsp_client import (
 )
 from scripted_engine import ScriptedEngine
 from treegraft_daemon.config import MAX_DOCUMENT_BYTES, Settings
-
-SUM = "def f(values):\n    \n\n\ndef g():\n    pass\n"
-
-
-@pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[ScriptedEngine]:
-    engine = ScriptedEngine(tmp_path / "engine.sock")
-    await engine.start()
-    yield engine
-    await engine.die()
-
-
-@pytest.fixture
-async def settings(engine: ScriptedEngine) -> Settings:
-    return Settings(engine_address=str(engine.path), debounce_ms=0)
-
-
-@pytest.fixture
-async def talk(settings: Settings) -> AsyncIterator[Conversation]:
-    """A conversation that is initialized, with SUM open."""
-    talk = await converse(settings)
-    await talk.client.initialize()
-    talk.client.open(SUM)
-    yield talk
-    await hang_up(talk)
-
-
-@pytest.fixture
-def client(talk: Conversation) -> Client:
-    return talk.client
 
 
 def texts(items: list[dict[str, Any]]) -> list[str]:
@@ -550,7 +520,9 @@ async def test_status_tells_the_engine_and_starts_none(
 async def test_accepting_is_counted_for_clients_that_run_commands(settings: Settings, engine: ScriptedEngine) -> None:
     talk = await converse(settings)
     found = await talk.client.initialize({**INLINE, "workspace": {"executeCommand": {}}})
-    assert found["capabilities"]["executeCommandProvider"]["commands"] == ["treegraft.accept"]
+    assert found["capabilities"]["executeCommandProvider"]["commands"] == [
+        f"treegraft.{name}" for name in ("accept", "toggle", "why", "stats", "restartEngine", "switchModel")
+    ]
     talk.client.open(SUM)
     (item,) = await talk.client.complete(1, 4)
     command = {"command": item["command"]["command"], "arguments": item["command"]["arguments"]}

@@ -47,6 +47,12 @@ class Instant:
     def forget(self, document: str) -> None:
         pass
 
+    def tell(self, counts: dict[str, int], latencies_ms: dict[str, list[float]]) -> None:
+        pass
+
+    async def stop(self) -> None:
+        self.closed = True
+
     async def close(self) -> None:
         pass
 
@@ -165,7 +171,7 @@ async def started() -> tuple[Server, Gathered]:
     async def connect(settings: Settings) -> Instant:
         return Instant()
 
-    server, wire = Server(Settings(debounce_ms=0), connect=connect), Gathered()
+    server, wire = Server(Settings(debounce_ms=0, look_ahead=False), connect=connect), Gathered()
     server.protocol.wire = wire
     hello: dict[str, Any] = {"processId": None, "rootUri": None, "capabilities": {}}
     server.protocol.receive(

@@ -29,7 +29,7 @@ async def engine(tmp_path: Path) -> AsyncIterator[ScriptedEngine]:
 
 @pytest.fixture
 async def talk(engine: ScriptedEngine) -> AsyncIterator[Conversation]:
-    talk = await converse(Settings(engine_address=str(engine.path), debounce_ms=0))
+    talk = await converse(Settings(engine_address=str(engine.path), debounce_ms=0, look_ahead=False))
     yield talk
     await hang_up(talk)
 

@@ -61,7 +61,7 @@ class Conversation(LanguageServerProtocol):
             self._refuse(message)
 
     def _call(self, call: Call) -> None:
-        reply = Reply(call.id, self._send_data, self._forget)
+        reply = Reply(call.id, self._send_data, self._forget, call.params)
         try:
             if call.method == types.INITIALIZE and self.stage != "new":
                 raise Failure(jsonrpc.INVALID_REQUEST, "initialize was answered before")
@@ -72,7 +72,7 @@ class Conversation(LanguageServerProtocol):
             handler = self.host.requests.get(call.method)
             if handler is None:
                 raise Failure(jsonrpc.METHOD_NOT_FOUND, f"no such method: {call.method[:80]}")
-            params = self._params(call.method, call.params, id=call.id)
+            params = self.structured(call.method, call.params, id=call.id)
             self.running[call.id] = reply
             handler(params, reply)
         except Exception as problem:
@@ -85,7 +85,7 @@ class Conversation(LanguageServerProtocol):
             elif notice.method == types.CANCEL_REQUEST:
                 self._cancel(notice.params)
             elif self.stage == "running" and (handler := self.host.notices.get(notice.method)) is not None:
-                handler(self._params(notice.method, notice.params))
+                handler(self.structured(notice.method, notice.params))
         except Failure as problem:
             # Nothing of it was applied, and there is nobody to tell but the log.
             logger.warning("%s is ignored: %s", notice.method[:80], problem)
@@ -114,7 +114,7 @@ class Conversation(LanguageServerProtocol):
     def _refuse(self, refused: Refused) -> None:
         self._send_data({"jsonrpc": "2.0", "id": refused.id, "error": {"code": refused.code, "message": refused.text}})
 
-    def _params(self, method: str, params: Any, **id: Id) -> Any:
+    def structured(self, method: str, params: Any, **id: Id) -> Any:
         """Params as lsprotocol's type; as they came for methods it does not know. Raises Failure."""
         kind = self.get_message_type(method)
         if kind is None:
@@ -162,6 +162,7 @@ def _used_capabilities(given: dict[str, Any]) -> dict[str, Any]:
         "general": ("positionEncodings",),
         "textDocument": ("inlineCompletion", "completion"),
         "workspace": ("configuration", "didChangeConfiguration", "executeCommand"),
+        "window": ("workDoneProgress",),
     }
     return {
         group: {name: given[group][name] for name in names if name in given[group] and name != "completion"}

@@ -20,6 +20,7 @@ PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
+REQUEST_FAILED = -32803
 INTERNAL_ERROR = -32603
 NOT_INITIALIZED = -32002
 CANCELLED = -32800
@@ -159,10 +160,14 @@ def id_of(value: Any) -> Id | None:
 
 
 class Reply:
-    """The one reply that a request gets: the first call of `result` or `error` sends it, later ones are dropped."""
+    """The one reply that a request gets: the first call of `result` or `error` sends it, later ones are dropped.
 
-    def __init__(self, id: Id, send: Send, forget: Callable[[Reply], None]) -> None:
+    `params` are the request's as they came, with what no specification knows.
+    """
+
+    def __init__(self, id: Id, send: Send, forget: Callable[[Reply], None], params: Any = None) -> None:
         self.id = id
+        self.params = params
         self.sent = False
         self._send = send
         self._forget = forget

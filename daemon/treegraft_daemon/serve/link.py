@@ -46,12 +46,21 @@ class Engine(Protocol):
         temperature: float,
         seed: int,
         multiline: bool,
+        indent: str,
         deadline_ms: int,
     ) -> Suggestions:
         """Suggestions; cancelling the await withdraws the request."""
         ...
 
     async def status(self) -> StatusReport: ...
+
+    def tell(self, counts: dict[str, int], latencies_ms: dict[str, list[float]]) -> None:
+        """What happened here, for the engine's statistics."""
+        ...
+
+    async def stop(self) -> None:
+        """End the engine."""
+        ...
 
     def forget(self, document: str) -> None:
         """The document was closed."""
@@ -121,6 +130,19 @@ class Link:
         with suppress(TreegraftError, TimeoutError):
             return await asyncio.wait_for(self._engine.status(), timeout=1)
         return None
+
+    def tell(self, counts: dict[str, int], latencies_ms: dict[str, list[float]]) -> None:
+        """What happened here, for the statistics of the engine, if there is one."""
+        if self._engine is not None and not self._engine.closed:
+            self._engine.tell(counts, latencies_ms)
+
+    async def stop_engine(self) -> None:
+        """End the engine; the next request starts another one."""
+        if self._engine is not None and not self._engine.closed:
+            with suppress(TreegraftError):
+                await self._engine.stop()
+        await self.close()
+        self._rest_s, self._last_problem = FIRST_REST_S, None
 
     def forget(self, document: str) -> None:
         """The document was closed: the engine need not keep it."""

@@ -14,7 +14,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -30,9 +30,10 @@ from treegraft_daemon.serve.conversation import Conversation, strict_converter
 from treegraft_daemon.serve.documents import Document, Documents, Snapshot, path_of
 from treegraft_daemon.serve.exclusion import Exclusion
 from treegraft_daemon.serve.jsonrpc import Failure, Frames, Reply
+from treegraft_daemon.serve.ledger import Ledger, Trace
 from treegraft_daemon.serve.link import Connect, Link
 from treegraft_daemon.serve.positions import Encoding, n_units, to_utf8
-from treegraft_daemon.serve.suggestions import Memory, Offer, Place, pause_s, place_of
+from treegraft_daemon.serve.suggestions import Memory, Offer, Place, Rhythm, not_worth_showing, pause_s, place_of
 from treegraft_daemon.serve.transports import (
     PipeWire,
     Transport,
@@ -50,7 +51,9 @@ __all__ = ["Server", "Transport", "run"]
 logger = logging.getLogger(__name__)
 
 SECTION = "treegraft"
-ACCEPT = "treegraft.accept"
+ACCEPT, TOGGLE, WHY = "treegraft.accept", "treegraft.toggle", "treegraft.why"
+STATS, RESTART, SWITCH = "treegraft.stats", "treegraft.restartEngine", "treegraft.switchModel"
+COMMANDS = (ACCEPT, TOGGLE, WHY, STATS, RESTART, SWITCH)
 STATUS = "treegraft/status"
 
 # Beyond the request's own deadline: the way there and back, or the start of the engine, before we answer with nothing.
@@ -58,6 +61,12 @@ PATIENCE_S = 1.0
 START_PATIENCE_S = 8.0
 EXIT_GRACE_S = 5.0
 SAME_LINE_S = 60.0  # the same trouble is logged once in so long
+GRACE_S = 0.05  # a request that was typed over may still be of use to the next one, if that comes so soon
+PATIENCE_AHEAD_S = 0.5  # for the answer to a request that the next one was typed over
+LOOK_AHEAD_AFTER_S = 0.15  # without a key: somebody reads
+RETAINED_AFTER_S = 30.0
+TELL_AFTER_S = 5.0
+LOADING_LOOK_S = 0.25
 
 # Settings of the editors' side that arrive in our section.
 EDITORS_OWN = frozenset({"trace", "path", "interpreter", "importStrategy", "editorInfo", "editorPluginInfo"})
@@ -144,6 +153,27 @@ class Wish:
     render: Render
     key: tuple[str, str]
     invoked: bool  # asked for by hand
+    indent: str
+    trace: Trace
+
+
+@dataclass(slots=True)
+class Asking:
+    """A question to the engine that runs; `wanted` while somebody waits for its answer."""
+
+    place: Place
+    task: asyncio.Task[Found]
+    wanted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the engine said: what is worth showing, and why there is not more; `unchecked` says why the constraint was off."""
+
+    offers: list[Offer]
+    reason: str = ""
+    unchecked: str = ""
+    stages_ms: Mapping[str, float] = field(default_factory=dict)
 
 
 class Server(LanguageServer):
@@ -166,7 +196,10 @@ class Server(LanguageServer):
         self.counters = Counters()
         self.encoding: Encoding = "utf-16"
         self.status: tuple[str, str, bool] = ("Normal", "", False)
+        self.ledger = Ledger(self.counters)
         self._base_settings = settings
+        self._section: Mapping[str, Any] = {}
+        self._commanded: dict[str, Any] = {}  # settings that a command changed
         self._options: dict[str, Any] = {}
         self._pinned = pinned
         self._told: set[str] = set()
@@ -179,10 +212,12 @@ class Server(LanguageServer):
         self._completes_popup = False
         self._speaks_status = True
         self._runs_commands = False
+        self._shows_progress = False
         self._elders: dict[tuple[str, str], Reply] = {}
-        self._asking: dict[tuple[str, str], asyncio.Task[list[Offer]]] = {}
-        self._asked_at: dict[str, float] = {}
-        self._n_offered = 0
+        self._asking: dict[tuple[str, str], Asking] = {}
+        self._looking_ahead: dict[str, asyncio.Task[None]] = {}
+        self._rhythms: dict[str, Rhythm] = {}
+        self._telling: asyncio.TimerHandle | None = None
         self._reason = ""  # why the last answer of the engine was empty or unchecked
         self._logged_at: dict[str, float] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -194,10 +229,19 @@ class Server(LanguageServer):
             types.TEXT_DOCUMENT_INLINE_COMPLETION: self._inline_completion,
             types.TEXT_DOCUMENT_COMPLETION: self._completion,
             types.WORKSPACE_EXECUTE_COMMAND: self._execute_command,
-            STATUS: lambda params, reply: reply.later(self._report(params)),
+            STATUS: lambda params, reply: reply.later(self._report()),
+            "treegraft/why": lambda params, reply: reply.later(self._why()),
+            "treegraft/stats": lambda params, reply: reply.later(self._stats()),
             # The Copilot dialect: there is nobody to sign in to.
             "signIn": lambda params, reply: reply.result({"status": "AlreadySignedIn", "user": "local"}),
+            "signInConfirm": lambda params, reply: reply.result({"status": "OK", "user": "local"}),
+            "signOut": lambda params, reply: reply.result({"status": "NotSignedIn"}),
             "checkStatus": lambda params, reply: reply.result({"status": "OK", "user": "local"}),
+            "getVersion": lambda params, reply: reply.result({"version": self.version}),
+            "setEditorInfo": lambda params, reply: reply.result("OK"),
+            "textDocument/copilotPanelCompletion": self._panel_completion,
+            # There are no next-edit suggestions here; an empty answer is how that dialect says so.
+            "textDocument/copilotInlineEdit": lambda params, reply: reply.result({"edits": []}),
         }
         self.notices: dict[str, Callable[[Any], None]] = {
             types.INITIALIZED: self._initialized,
@@ -209,6 +253,7 @@ class Server(LanguageServer):
             "textDocument/didPartiallyAcceptCompletion": lambda params: self.counters.add(
                 "suggestions_partly_accepted"
             ),
+            "textDocument/didShowInlineEdit": lambda params: None,
             "textDocument/didFocus": self._did_focus,
         }
 
@@ -245,8 +290,9 @@ class Server(LanguageServer):
     async def _let_go(self, wire: Wire) -> None:
         for reply in list(self.protocol.running.values()):
             reply.cancel()
-        for task in [*self._tasks, *self._asking.values()]:
+        for task in [*self._tasks, *self._looking_ahead.values(), *(asking.task for asking in self._asking.values())]:
             task.cancel()
+        self._tell_engine()
         await self._link.close()
         await wire.close()
         self.protocol.wire = None
@@ -272,7 +318,12 @@ class Server(LanguageServer):
     def _in_background(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended_in_background)
+
+    def _ended_in_background(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (problem := task.exception()) is not None:
+            logger.error("work in the background failed: %s", type(problem).__name__, exc_info=problem)
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """To the log only: telling the client what failed while talking to it has no end."""
@@ -287,6 +338,7 @@ class Server(LanguageServer):
         inline = client.text_document is not None and client.text_document.inline_completion is not None
         self._completes_popup = not inline
         self._runs_commands = client.workspace is not None and client.workspace.execute_command is not None
+        self._shows_progress = client.window is not None and bool(client.window.work_done_progress)
         # lsp-mode pops up a warning for every notification that it does not know.
         self._speaks_status = params.client_info is None or params.client_info.name != "emacs"
         self.protocol.client_capabilities = client
@@ -307,7 +359,7 @@ class Server(LanguageServer):
                 types.TEXT_DOCUMENT_INLINE_COMPLETION: types.InlineCompletionOptions(),
                 types.TEXT_DOCUMENT_COMPLETION: types.CompletionOptions(trigger_characters=[".", "("]),
             },
-            [ACCEPT],
+            list(COMMANDS),
             types.TextDocumentSyncKind.Incremental,
             None,
             encoding,
@@ -332,8 +384,34 @@ class Server(LanguageServer):
     async def _reach_engine(self) -> None:
         try:
             await self._link.engine()
+            await self._watch_loading()
         except TreegraftError as problem:
             self._tell_trouble(problem)
+
+    async def _watch_loading(self) -> None:
+        """While the model is being loaded, say so; and that it is ready, or what is wrong with it."""
+        started = asyncio.get_running_loop().time()
+        token: str | None = None
+        while (report := await self._link.status()) is not None and report.state == "loading":
+            waited_s = asyncio.get_running_loop().time() - started
+            self._tell("Normal", f"loading the model {report.model}", busy=True)
+            if token is None and self._shows_progress:
+                token = f"treegraft-{report.pid}-{report.uptime_s:.3f}"
+                created = types.WorkDoneProgressCreateParams(token)
+                await self._request_quietly(types.WINDOW_WORK_DONE_PROGRESS_CREATE, created)
+                self._progress(token, "begin", title="treegraft", message=f"loading the model {report.model}")
+            elif token is not None:
+                self._progress(token, "report", message=f"loading the model {report.model}, {waited_s:.0f} s")
+            await asyncio.sleep(LOADING_LOOK_S)
+        if token is not None:
+            self._progress(token, "end", message="" if report is None else report.state)
+        if report is not None and report.state.startswith("failed"):
+            self._tell("Error", report.state)
+        elif self.status[2]:
+            self._tell("Normal", "")
+
+    def _progress(self, token: str, kind: str, **what: str) -> None:
+        self.protocol.notify(types.PROGRESS, types.ProgressParams(token, {"kind": kind, **what}))
 
     def _shut_down(self, params: Any, reply: Reply) -> None:
         for other in list(self.protocol.running.values()):
@@ -369,9 +447,9 @@ class Server(LanguageServer):
         uri = params.text_document.uri
         self.documents.close(uri)
         self.memory.forget(uri)
-        self._asked_at.pop(uri, None)
+        self._rhythms.pop(uri, None)
         for key in [key for key in self._elders if key[0] == uri]:
-            self._supersede(key)
+            self._supersede(key, None)
         self._link.forget(to_utf8(uri).decode())
 
     def _did_focus(self, params: Any) -> None:
@@ -383,20 +461,28 @@ class Server(LanguageServer):
     # --- suggestions ---
 
     def _inline_completion(self, params: types.InlineCompletionParams, reply: Reply) -> None:
-        position, selected = params.position, params.context.selected_completion_info
+        uri, position, selected = params.text_document.uri, params.position, params.context.selected_completion_info
         invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
         if selected is None:
             here = types.Range(position, position)  # the client's own position: it knows best where it is
 
             def render(offers: list[Offer]) -> types.InlineCompletionList:
-                return self._inline_list(offers, "", here)
+                return self._inline_list(uri, offers, "", here)
         else:
             chosen = selected
 
             def render(offers: list[Offer]) -> types.InlineCompletionList:
-                return self._inline_list(offers, chosen.text, chosen.range)
+                return self._inline_list(uri, offers, chosen.text, chosen.range)
 
-        self._suggest(params.text_document.uri, position, reply, render, "inline", invoked, selected)
+        indent = _indent_of(reply.params)
+        self._suggest(uri, position, reply, render, "inline", invoked, selected, indent)
+
+    def _panel_completion(self, params: Any, reply: Reply) -> None:
+        """All candidates, as the Copilot dialect asks for them: an inline completion by hand."""
+        asked = dict(params) if isinstance(params, dict) else {}
+        asked["context"] = {"triggerKind": types.InlineCompletionTriggerKind.Invoked.value}
+        wanted = self.protocol.structured(types.TEXT_DOCUMENT_INLINE_COMPLETION, asked, id=reply.id)
+        self._inline_completion(wanted, reply)
 
     def _completion(self, params: types.CompletionParams, reply: Reply) -> None:
         document = self.documents.get(params.text_document.uri)
@@ -407,7 +493,8 @@ class Server(LanguageServer):
         here = types.Range(start, params.position)
 
         def render(offers: list[Offer]) -> types.CompletionList:
-            return types.CompletionList(True, [_popup_item(word, offer, here) for offer in offers[:1]])
+            items = [_popup_item(word, offer, here, self._accept_command(document.uri, offer)) for offer in offers[:1]]
+            return types.CompletionList(True, items)
 
         self._suggest(document.uri, params.position, reply, render, "popup", False, None)
 
@@ -420,44 +507,66 @@ class Server(LanguageServer):
         channel: str,
         invoked: bool,
         selected: types.SelectedCompletionInfo | None,
+        indent: str = "",
     ) -> None:
         """Answer from memory, or have the engine asked; the elder request of the same document is over."""
         key = (uri, channel)
-        self._supersede(key)
-        self.counters.add("requests")
+        now = asyncio.get_running_loop().time()
         document = self.documents.use(uri)
+        trace = self.ledger.begin(document.snapshot().name if document else uri, "", invoked, now)
+        self._tell_engine_soon()
         why_not = "the document is not open" if document is None else self._refusal(document.snapshot())
         if document is None or why_not:
+            self._supersede(key, None)
             self._tell("Inactive", why_not)
-            reply.result(render([]))
+            self._nothing(trace, why_not, reply, render)
             return
         snapshot = document.snapshot()
+        trace.language = snapshot.language or snapshot.language_id
         offset = document.offset_at(position.line, position.character, self.encoding)
-        if selected is not None and self.settings.beside_popup == "hide":
-            reply.result(render([]))
-            return
         if selected is not None:
-            with_item = self._with_selected(document, snapshot, offset, selected)
+            hides = self.settings.beside_popup == "hide"
+            with_item = None if hides else self._with_selected(document, snapshot, offset, selected)
             if with_item is None:
-                reply.result(render([]))
+                self._supersede(key, None)
+                why = "the editor's popup is open" if hides else "the popup's item changes what is typed"
+                self._nothing(trace, why, reply, render)
                 return
             snapshot, offset = with_item
-        n = max(1, min(self.settings.n_candidates, 16)) if invoked else 1
+        n = self.settings.n_candidates if invoked else 1
         place = place_of(snapshot, offset, n, self.settings)
+        self._supersede(key, place)
+        rhythm = self._rhythms.setdefault(uri, Rhythm())
+        rhythm.key(now)
         known = self.memory.recall(place)
-        now = asyncio.get_running_loop().time()
-        since_last_s = now - self._asked_at.get(uri, float("-inf"))
-        self._asked_at[uri] = now
         if known is not None:
             self.counters.add("answered_from_memory")
+            self.ledger.end(trace, "remembered", asyncio.get_running_loop().time(), len(known))
             reply.result(render(known))
+            self._look_ahead(place, snapshot, known)
             return
-        pause = pause_s(self.settings.debounce_ms, invoked, since_last_s)
+        pause = pause_s(self.settings.debounce_ms, invoked, rhythm, place.text[max(0, offset - 4) : offset])
         self._elders[key] = reply
-        reply.later(self._fulfil(Wish(place, snapshot, document.text, pause, render, key, invoked)))
+        wish = Wish(place, snapshot, document.text, pause, render, key, invoked, indent, trace)
+        reply.later(self._fulfil(wish))
 
-    def _supersede(self, key: tuple[str, str]) -> None:
-        """Answer the elder request of this document at once, with nothing, and take its work off the engine."""
+    def _nothing(self, trace: Trace, why: str, reply: Reply, render: Render) -> None:
+        self.ledger.end(trace, "nothing", asyncio.get_running_loop().time(), reason=why)
+        reply.result(render([]))
+
+    def _supersede(self, key: tuple[str, str], later: Place | None) -> None:
+        """Answer the elder request of this document at once, with nothing.
+
+        Its work is taken off the engine, unless its answer may do for `later`, too.
+        """
+        looking = self._looking_ahead.pop(key[0], None)
+        if looking is not None:
+            looking.cancel()
+        asking = self._asking.get(key)
+        if asking is not None and later is not None and asking.place.leads_to(later):
+            asking.wanted = True
+        elif asking is not None:
+            asking.task.cancel()
         elder = self._elders.pop(key, None)
         if elder is not None and not elder.sent:
             self.counters.add("requests_superseded")
@@ -466,84 +575,177 @@ class Server(LanguageServer):
 
     async def _fulfil(self, wish: Wish) -> Any:
         """What the engine suggests, or nothing when it is late, fails, or the document went on meanwhile."""
-        if wish.pause_s:
-            await asyncio.sleep(wish.pause_s)
-        late = self._asking.pop(wish.key, None)
-        if late is not None:
-            late.cancel()
-        asking = self._asking[wish.key] = asyncio.ensure_future(self._ask(wish))
-        patience_s = self.settings.deadline_ms / 1000 + (PATIENCE_S if self._link.connected else START_PATIENCE_S)
+        clock = asyncio.get_running_loop().time
         try:
-            done, _ = await asyncio.wait({asking}, timeout=patience_s)
+            found = await self._found(wish)
         except asyncio.CancelledError:
-            asking.cancel()
+            self.ledger.end(wish.trace, "cancelled", clock(), reason="it was cancelled, or a newer request came")
             raise
-        finally:
-            asking.add_done_callback(lambda task: self._asked(wish.key, task))
-        if not done:  # it may still come, and is then remembered
+        if isinstance(found, list):  # the answer to an elder request did
+            self.counters.add("answered_from_ahead")
+            self.ledger.end(wish.trace, "shown", clock(), len(found))
+            return wish.render(found)
+        if found is None:  # it may still come, and is then remembered
             self._tell("Warning", "the engine does not answer in time")
+            self.ledger.end(wish.trace, "late", clock(), reason="the engine does not answer in time")
             return wish.render([])
         document = self.documents.get(wish.place.uri)
         if document is None or document.text != wish.document_text:
             self.counters.add("answers_outrun")
+            self.ledger.end(wish.trace, "outrun", clock(), reason="the document went on meanwhile")
             return wish.render([])
-        return wish.render(asking.result())
+        wish.trace.stages_ms = dict(found.stages_ms)
+        outcome = "shown" if found.offers else "nothing"
+        self.ledger.end(wish.trace, outcome, clock(), len(found.offers), found.reason or "the model had nothing to say")
+        self._look_ahead(wish.place, wish.snapshot, found.offers)
+        return wish.render(found.offers)
 
-    def _asked(self, key: tuple[str, str], task: asyncio.Task[list[Offer]]) -> None:
-        if self._asking.get(key) is task:
+    async def _found(self, wish: Wish) -> Found | list[Offer] | None:
+        """What the engine found; the offers themselves when an elder request had them; None when it is late."""
+        elder = self._asking.get(wish.key)
+        if elder is not None and not elder.place.leads_to(wish.place):
+            elder = None
+        try:
+            if wish.pause_s:
+                await asyncio.sleep(wish.pause_s)
+            if elder is not None:
+                await asyncio.wait({elder.task}, timeout=PATIENCE_AHEAD_S)
+                if (known := self.memory.recall(wish.place)) is not None:
+                    return known
+        except asyncio.CancelledError:
+            if elder is not None:
+                self._drop_soon(elder)
+            raise
+        late = self._asking.pop(wish.key, None)
+        if late is not None:
+            late.task.cancel()
+        started = asyncio.get_running_loop().time()
+        asking = self._ask_engine(wish.key, wish.place, self._asked_for(wish))
+        patience_s = self.settings.deadline_ms / 1000 + (PATIENCE_S if self._link.connected else START_PATIENCE_S)
+        try:
+            done, _ = await asyncio.wait({asking.task}, timeout=patience_s)
+        except asyncio.CancelledError:
+            document = self.documents.get(wish.place.uri)
+            text = document.text if document is not None else b""
+            n_typed = len(text) - len(wish.place.text)
+            later = replace(wish.place, text=text, offset=wish.place.offset + n_typed, n=1)
+            if n_typed > 0 and wish.place.leads_to(later):
+                self._drop_soon(asking)
+            else:
+                asking.task.cancel()
+            raise
+        wish.trace.engine_ms = (asyncio.get_running_loop().time() - started) * 1000
+        return asking.task.result() if done else None
+
+    def _ask_engine(self, key: tuple[str, str], place: Place, question: Coroutine[Any, Any, Found]) -> Asking:
+        asking = self._asking[key] = Asking(place, asyncio.ensure_future(question))
+        asking.task.add_done_callback(lambda task: self._asked(key, task))
+        return asking
+
+    def _drop_soon(self, asking: Asking) -> None:
+        """Who waited was typed over: the next request may be of the same mind, but it must come soon."""
+        asking.wanted = False
+        loop = asyncio.get_running_loop()
+        loop.call_later(GRACE_S, lambda: None if asking.wanted else asking.task.cancel())
+
+    def _asked(self, key: tuple[str, str], task: asyncio.Task[Found]) -> None:
+        asking = self._asking.get(key)
+        if asking is not None and asking.task is task:
             del self._asking[key]
         if not task.cancelled() and (problem := task.exception()) is not None:
             logger.error("asking the engine failed: %s", type(problem).__name__, exc_info=problem)
 
-    async def _ask(self, wish: Wish) -> list[Offer]:
-        """The engine's offers, remembered; none when it cannot answer, which is told."""
-        place, settings, snapshot = wish.place, self.settings, wish.snapshot
-        recent = self.documents.recent()
+    async def _asked_for(self, wish: Wish) -> Found:
+        """The engine's answer to a request, and the state as it is to be told."""
         self.counters.add("model_asked")
         if not self._link.connected and not self._link.resting:
             self._tell("Normal", "starting the engine", busy=True)
         try:
-            found = await self._link.complete(
-                document=to_utf8(snapshot.uri).decode(),
-                path=snapshot.path,
-                language=place.language,
-                text=place.text,
-                offset=place.offset,
-                siblings=context.siblings(snapshot, recent, settings.context_siblings, self._exclusion.reason),
-                n=place.n,
-                max_tokens=max(1, settings.max_tokens),
-                temperature=settings.temperature,
-                seed=self.counters.snapshot()["model_asked"] if settings.temperature else 0,
-                multiline=settings.multiline,
-                deadline_ms=settings.deadline_ms,
-            )
+            found = await self._ask(wish.place, wish.snapshot, wish.invoked, wish.indent)
         except TreegraftError as problem:
             self.counters.add("model_failed")
             self._tell_trouble(problem)
-            return []
-        sure = [item for item in found.items if wish.invoked or item.probability >= settings.min_probability]
+            return Found([], str(problem))
+        self._reason = found.reason
+        self._tell("Warning" if found.unchecked else "Normal", found.unchecked)
+        return found
+
+    async def _ask(self, place: Place, snapshot: Snapshot, invoked: bool, indent: str) -> Found:
+        """What the engine says of a place, remembered. Raises TreegraftError when it cannot answer."""
+        settings = self.settings
+        recent = self.documents.recent()
+        answer = await self._link.complete(
+            document=to_utf8(snapshot.uri).decode(),
+            path=snapshot.path,
+            language=place.language,
+            text=place.text,
+            offset=place.offset,
+            siblings=context.siblings(snapshot, recent, settings.context_siblings, self._exclusion.reason),
+            n=place.n,
+            max_tokens=settings.max_tokens,
+            temperature=settings.temperature,
+            seed=self.counters.snapshot()["model_asked"] if settings.temperature else 0,
+            multiline=settings.multiline,
+            indent=indent,
+            deadline_ms=settings.deadline_ms,
+        )
+        sure = [item for item in answer.items if invoked or item.probability >= settings.min_probability]
         offers = _offers([(item.text, item.log_weight) for item in sure], place)
-        self._reason = _REASONS.get(found.reason, found.reason)
-        if found.items and not sure:
+        reason = _REASONS.get(answer.reason, answer.reason)
+        if answer.items and not sure:
             self.counters.add("unsure")
-            self._reason = "not sure enough"
-        if found.constrained:
-            self._tell("Normal", "")
-        else:
-            reason = found.reason.removeprefix("constraint off: ")
-            reason = reason or f"no grammar for {snapshot.language_id or snapshot.name}"
-            self._tell("Warning", f"suggestions are not checked: {reason}")
+            reason = "not sure enough"
+        if not invoked:
+            why_not = [not_worth_showing(offer, place) for offer in offers]
+            if any(why_not):
+                self.counters.add("not_worth_showing")
+                reason = next(filter(None, why_not))
+            offers = [offer for offer, why in zip(offers, why_not, strict=True) if not why]
         if offers:
             self.memory.remember(place, offers)
-        return offers
+        unchecked = ""
+        if not answer.constrained:
+            why = answer.reason.removeprefix("constraint off: ")
+            why = why or f"no grammar for {snapshot.language_id or snapshot.name}"
+            unchecked = f"suggestions are not checked: {why}"
+        return Found(offers, reason, unchecked, _stages(answer.timings))
+
+    def _look_ahead(self, place: Place, snapshot: Snapshot, offers: list[Offer]) -> None:
+        """While the first of `offers` is read, have ready what comes after it; any key ends that."""
+        if not offers or not self.settings.look_ahead or place.text != snapshot.text:
+            return
+        after = place.after(offers[0])
+        key = (place.uri, "inline")
+
+        async def look() -> None:
+            await asyncio.sleep(LOOK_AHEAD_AFTER_S)
+            if self._link.connected and key not in self._asking and self.memory.recall(after) is None:
+                self.counters.add("looked_ahead")
+                self._ask_engine(key, after, self._ask_quietly(after, replace(snapshot, text=after.text)))
+
+        task = asyncio.ensure_future(look())
+        self._looking_ahead[place.uri] = task
+        task.add_done_callback(
+            lambda task: self._looking_ahead.pop(place.uri) if self._looking_ahead.get(place.uri) is task else None
+        )
+
+    async def _ask_quietly(self, place: Place, snapshot: Snapshot) -> Found:
+        """As `_ask`, for nobody: what goes wrong will be told when somebody asks."""
+        try:
+            return await self._ask(place, snapshot, False, "")
+        except TreegraftError as problem:
+            return Found([], str(problem))
 
     def _refusal(self, snapshot: Snapshot) -> str:
         """Why nothing is suggested in this document; "" if something may be."""
         if not self.settings.enabled:
-            return "switched off by a setting"
+            return self._switched_off()
         if not {snapshot.language, snapshot.language_id}.isdisjoint(self.settings.disabled_languages):
             return f"switched off for {snapshot.language_id} by a setting"
         return self._exclusion.reason(snapshot.path) or snapshot.refusal
+
+    def _switched_off(self) -> str:
+        return "" if self.settings.enabled else "switched off by a setting"
 
     def _with_selected(
         self, document: Document, snapshot: Snapshot, offset: int, selected: types.SelectedCompletionInfo
@@ -562,19 +764,20 @@ class Server(LanguageServer):
         text = snapshot.text[:start] + item + snapshot.text[offset:]
         return replace(snapshot, text=text), start + len(item)
 
-    def _inline_list(self, offers: list[Offer], before: str, here: types.Range) -> types.InlineCompletionList:
+    def _inline_list(self, uri: str, offers: list[Offer], before: str, here: types.Range) -> types.InlineCompletionList:
         return types.InlineCompletionList(
             [
-                types.InlineCompletionItem(before + _as_inserted(offer), range=here, command=self._accept_command())
+                types.InlineCompletionItem(
+                    before + _as_inserted(offer), range=here, command=self._accept_command(uri, offer)
+                )
                 for offer in offers
             ]
         )
 
-    def _accept_command(self) -> types.Command | None:
+    def _accept_command(self, uri: str, offer: Offer) -> types.Command | None:
         if not self._runs_commands:
             return None
-        self._n_offered += 1
-        return types.Command(title="Accepted", command=ACCEPT, arguments=[str(self._n_offered)])
+        return types.Command(title="Accepted", command=ACCEPT, arguments=[self.ledger.offer(uri, offer.text)])
 
     def _word_before(self, document: Document, position: types.Position) -> tuple[str, types.Position]:
         """The word that ends at the position, and where it begins."""
@@ -586,10 +789,50 @@ class Server(LanguageServer):
         return (word, types.Position(position.line, character)) if character >= 0 else ("", position)
 
     def _execute_command(self, params: types.ExecuteCommandParams, reply: Reply) -> None:
-        if params.command != ACCEPT:
+        argument = params.arguments[0] if params.arguments else None
+        if params.command == ACCEPT:
+            self._accepted(str(argument))
+            reply.result(None)
+        elif params.command == TOGGLE:
+            self._command_settings({"enabled": not self.settings.enabled})
+            self._tell("Normal" if self.settings.enabled else "Inactive", self._switched_off())
+            reply.result({"enabled": self.settings.enabled})
+        elif params.command == SWITCH:
+            if not isinstance(argument, str) or not argument:
+                raise Failure(jsonrpc.INVALID_PARAMS, f"{SWITCH} wants the name of a model")
+            self._command_settings({"model": argument})
+            self._in_background(self._reach_engine())
+            reply.result({"model": self.settings.model})
+        elif params.command == RESTART:
+            reply.later(self._restart_engine())
+        elif params.command == WHY:
+            reply.later(self._why(shows=True))
+        elif params.command == STATS:
+            reply.later(self._stats())
+        else:
             raise Failure(jsonrpc.INVALID_PARAMS, f"no such command: {params.command[:80]}")
-        self.counters.add("suggestions_accepted")
-        reply.result(None)
+
+    def _accepted(self, name: str) -> None:
+        offered = self.ledger.accepted(name)
+        if offered is None:
+            return
+
+        def look_again() -> None:
+            document = self.documents.get(offered.uri)
+            if document is not None:  # of a closed one nothing is known
+                self.ledger.retained(offered, document.text)
+
+        asyncio.get_running_loop().call_later(RETAINED_AFTER_S, look_again)
+
+    async def _restart_engine(self) -> dict[str, Any]:
+        if self.settings.engine_address:
+            raise Failure(
+                jsonrpc.REQUEST_FAILED, "the engine is not one of this machine: it is restarted where it runs"
+            )
+        await self._link.stop_engine()
+        self.memory = Memory()
+        await self._reach_engine()
+        return {"running": self._link.connected}
 
     # --- settings and status ---
 
@@ -628,9 +871,10 @@ class Server(LanguageServer):
             return None
 
     def _configure(self, section: Mapping[str, Any]) -> None:
-        """Settings anew: the process's own, overlaid by the initialization options, overlaid by `section`."""
+        """Settings anew: the process's own, overlaid by the initialization options, by `section`, and by commands."""
         settings, problems = self._base_settings, []
-        for values in (self._options, section):
+        self._section = section
+        for values in (self._options, section, self._commanded):
             wanted = {
                 key: value
                 for key, value in values.items()
@@ -647,6 +891,11 @@ class Server(LanguageServer):
         if _engine_of(elder) != _engine_of(settings):
             self._in_background(self._link.close())
             self._link = Link(settings, self._connect)
+
+    def _command_settings(self, values: dict[str, Any]) -> None:
+        """A command changes settings until the client ends, over what the editor's settings say."""
+        self._commanded |= values
+        self._configure(self._section)
 
     def _tell_trouble(self, problem: TreegraftError) -> None:
         line, now = str(problem), asyncio.get_running_loop().time()
@@ -665,7 +914,7 @@ class Server(LanguageServer):
         if self._speaks_status and self.protocol.stage == "running":
             self.protocol.notify("didChangeStatus", {"kind": kind, "message": message, "busy": busy})
 
-    async def _report(self, params: Any) -> dict[str, Any]:
+    async def _report(self) -> dict[str, Any]:
         """What treegraft/status answers. Starts no engine, loads no model."""
         engine = await self._link.status()
         kind, message, busy = self.status
@@ -674,6 +923,7 @@ class Server(LanguageServer):
             "message": message,
             "busy": busy,
             "lastReason": self._reason,
+            "enabled": self.settings.enabled,
             "version": self.version,
             "model": self.settings.model,
             "positionEncoding": self.encoding,
@@ -681,6 +931,38 @@ class Server(LanguageServer):
             "counters": self.counters.snapshot(),
             "engine": None if engine is None else _engine_report(engine),
         }
+
+    async def _why(self, shows: bool = False) -> dict[str, Any]:
+        """What became of the last request, in one sentence, and its story; nothing of any text is in it."""
+        trace = self.ledger.traces[-1] if self.ledger.traces else None
+        sentence = "nothing was asked for yet" if trace is None else trace.sentence()
+        engine = await self._link.status()
+        if engine is not None and engine.state != "ready":
+            sentence += f"; the engine: {engine.state}"
+        if shows:
+            self.window_show_message(types.ShowMessageParams(types.MessageType.Info, f"treegraft: {sentence}"))
+        return {"why": sentence, "request": None if trace is None else asdict(trace)}
+
+    async def _stats(self) -> dict[str, Any]:
+        """Counters and latencies of this client, and of the engine it shares with others."""
+        engine = await self._link.status()
+        return {
+            "counters": self.counters.snapshot(),
+            "latenciesMs": self.ledger.latencies.snapshot(),
+            "engine": None if engine is None else {"counters": engine.counters, "latenciesMs": engine.latencies_ms},
+        }
+
+    def _tell_engine_soon(self) -> None:
+        if self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(TELL_AFTER_S, self._tell_engine)
+
+    def _tell_engine(self) -> None:
+        """Pass on what was counted here: `treegraft stats` asks the engine only."""
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        if self._link.connected:
+            self._link.tell(*self.ledger.untold())
 
 
 def _offers(found: list[tuple[bytes, float]], place: Place) -> list[Offer]:
@@ -708,7 +990,7 @@ def _as_inserted(offer: Offer) -> str:
     return offer.text.decode("utf-8").replace("\r\n", "\n")
 
 
-def _popup_item(word: str, offer: Offer, here: types.Range) -> types.CompletionItem:
+def _popup_item(word: str, offer: Offer, here: types.Range, command: types.Command | None) -> types.CompletionItem:
     whole = word + _as_inserted(offer)
     first_line = whole.strip().split("\n", 1)[0]
     return types.CompletionItem(
@@ -720,6 +1002,7 @@ def _popup_item(word: str, offer: Offer, here: types.Range) -> types.CompletionI
         filter_text=word or first_line,
         insert_text_format=types.InsertTextFormat.PlainText,
         text_edit=types.TextEdit(here, whole),
+        command=command,
     )
 
 
@@ -731,6 +1014,22 @@ def _engine_report(report: Any) -> dict[str, Any]:
 
 def _exclusion_of(settings: Settings, roots: list[str]) -> Exclusion:
     return Exclusion(settings.excluded_files, respects_gitignore=settings.respect_gitignore, roots=roots)
+
+
+def _indent_of(params: Any) -> str:
+    """One level of indentation, as the `formattingOptions` of the Copilot dialect say it; "" when they do not."""
+    options = params.get("formattingOptions") if isinstance(params, dict) else None
+    size = options.get("tabSize") if isinstance(options, dict) else None
+    spaces = options.get("insertSpaces") if isinstance(options, dict) else None
+    if not isinstance(size, int) or not isinstance(spaces, bool) or not 0 < size <= 16:
+        return ""
+    return " " * size if spaces else "\t"
+
+
+def _stages(timings: Any) -> dict[str, float]:
+    from treegraft_protocol.messages import as_dict
+
+    return {name: value for name, value in as_dict(timings).items() if name.endswith("_ms")}
 
 
 def _engine_of(settings: Settings) -> tuple[str, str, str]:

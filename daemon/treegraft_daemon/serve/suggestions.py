@@ -10,15 +10,21 @@ first answer kept: it leads to the very document that was checked.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from treegraft_daemon.config import Settings
 from treegraft_daemon.serve.documents import Snapshot
 
 MAX_ENTRIES = 64
 MAX_HELD_BYTES = 16 * 1024 * 1024
+LONGEST_GAP_S = 1.0  # between two keys of one burst
+MAX_TYPED_AHEAD = 12  # bytes; who typed more has most likely something else in mind
+
+_CLOSING_ONLY = re.compile(rb"[\s)\]}>;,:.'\"`]*\Z")
+_RUNAWAY = re.compile(rb"([^\n]{4,64}?)\1{3}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,17 @@ class Place:
     @property
     def suffix(self) -> bytes:
         return self.text[self.offset :]
+
+    def after(self, offer: Offer) -> Place:
+        """The place behind `offer` once it is accepted."""
+        text = self.text[: self.offset] + offer.text + self.text[self.offset :]
+        return replace(self, text=text, offset=self.offset + len(offer.text), n=1)
+
+    def leads_to(self, later: Place) -> bool:
+        """Whether `later` is this place, or a few keys typed on: then the answer to this one may do for it."""
+        n_typed, n_closed = _typed(self, later)
+        few = n_typed >= 0 and n_closed >= 0 and n_typed + n_closed <= MAX_TYPED_AHEAD
+        return few and _comparable(self, later) and later.n <= min(self.n, 1) and _surrounds(self, later)
 
 
 def place_of(snapshot: Snapshot, offset: int, n: int, settings: Settings) -> Place:
@@ -93,15 +110,56 @@ class Memory:
         return sum(len(place.text) for place, _ in self._entries)
 
 
-def pause_s(debounce_ms: int, invoked: bool, since_last_s: float) -> float:
-    """How long to wait for another key before the model is asked.
+class Rhythm:
+    """How fast somebody types: the usual time between two keys of a burst."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+        self.gap_s = 0.0  # of the last key
+        self.usual_s: float | None = None
+
+    def key(self, now: float) -> None:
+        """A request came, which means that a key was struck."""
+        self.gap_s = float("inf") if self._last is None else now - self._last
+        self._last = now
+        if self.gap_s < LONGEST_GAP_S:
+            self.usual_s = self.gap_s if self.usual_s is None else 0.8 * self.usual_s + 0.2 * self.gap_s
+
+
+def pause_s(debounce_ms: int, invoked: bool, rhythm: Rhythm, before: bytes) -> float:
+    """How long to wait for another key before the model is asked; `before` ends at the cursor.
 
     Not at all when asked by hand, nor after a quiet moment: the first key after a pause is as likely as any to be the
-    one that the person waits behind, and the model is idle anyway. Only within a burst is waiting cheaper than asking.
+    one that the person waits behind, and the model is idle anyway. Nor for a slow typist, whose next key would not come
+    within the pause. Within a burst waiting is cheaper than asking: longer within a word, whose letters come fastest,
+    shorter where people look up: after a line break, a bracket, an operator.
     """
-    if invoked or since_last_s * 1000 >= 4 * debounce_ms:
+    pause = debounce_ms / 1000
+    if invoked or rhythm.gap_s >= 4 * pause or (rhythm.usual_s is not None and rhythm.usual_s > 3 * pause):
         return 0.0
-    return debounce_ms / 1000
+    last = before[-1:]
+    if last.isalnum() or last == b"_" or last >= b"\x80":
+        return 1.5 * pause
+    return 0.5 * pause if last in b"\n([{=,.:<>+-*/ \t" else pause
+
+
+def not_worth_showing(offer: Offer, place: Place) -> str:
+    """Why a suggestion that nobody asked for would be in the way; "" if it would not.
+
+    A closing mark is typed faster than it is read; a line once more, or one piece over and over, is what models write
+    when they have nothing to say.
+    """
+    text = offer.text
+    if _CLOSING_ONLY.match(text):
+        return "only closing marks"
+    if _RUNAWAY.search(text):
+        return "the same again and again"
+    lines = place.text[max(0, place.offset - 4096) : place.offset].split(b"\n")
+    whole = (lines[-1] + text.split(b"\n", 1)[0]).strip()
+    last = next((line.strip() for line in reversed(lines[:-1]) if line.strip()), b"")
+    if whole == last and len(whole) > 3 and any(chr(byte).isalnum() for byte in whole):
+        return "the line above once more"
+    return ""
 
 
 def _comparable(elder: Place, place: Place) -> bool:
@@ -110,8 +168,7 @@ def _comparable(elder: Place, place: Place) -> bool:
 
 def _rests(elder: Place, offers: Sequence[Offer], place: Place) -> list[Offer]:
     """What each of the offers still lacks in `place`; those that do not lead there, or lack nothing, are left out."""
-    n_typed = place.offset - elder.offset
-    n_closed = len(place.text) - n_typed - len(elder.text)  # bytes the editor put behind the cursor
+    n_typed, n_closed = _typed(elder, place)
     if n_typed < 0 or n_closed < 0:
         return []
     typed = place.text[elder.offset : place.offset]
@@ -122,6 +179,17 @@ def _rests(elder: Place, offers: Sequence[Offer], place: Place) -> list[Offer]:
         if len(offer.text) > n_typed + n_closed and offer.text.startswith(typed) and offer.text.endswith(closed)
     ]
     # The costly comparison last: nearly all entries have been ruled out by now.
-    if not fitting or not place.text.startswith(elder.prefix) or not place.text.endswith(elder.suffix):
+    if not fitting or not _surrounds(elder, place):
         return []
     return [Offer(offer.text[n_typed : len(offer.text) - n_closed], offer.log_weight) for offer in fitting]
+
+
+def _typed(elder: Place, place: Place) -> tuple[int, int]:
+    """Bytes typed since, and bytes that the editor put behind the cursor."""
+    n_typed = place.offset - elder.offset
+    return n_typed, len(place.text) - n_typed - len(elder.text)
+
+
+def _surrounds(elder: Place, place: Place) -> bool:
+    """Whether nothing was changed but at the cursor."""
+    return place.text.startswith(elder.prefix) and place.text.endswith(elder.suffix)
