@@ -1,4 +1,4 @@
-"""The command line: `treegraft serve | complete | check | engine | status | stop | doctor | stats | models | settings`.
+"""The command line: `treegraft serve | complete | replay | check | engine | status | stop | doctor | stats | models | settings`.
 
 Every error a user, a file or a machine can cause ends as one line on stderr and exit code 1; bad usage is 2.
 Heavy imports wait until the command that needs them is known.
@@ -84,7 +84,13 @@ def build_parser() -> argparse.ArgumentParser:
     complete.add_argument("--temperature", type=float, metavar="X", help="0: most probable tokens; above 0: samples")
     complete.add_argument("--multiline", action="store_true", default=None, help="go on after the end of the line")
     complete.add_argument("--no-constraint", action="store_true", help="switch the grammar off, to compare")
+    complete.add_argument("--save", metavar="FILE", help="write the request, source text and all, to replay it")
     _engine_options(complete)
+
+    replay = _command(commands, "replay", "ask again what was asked when a request was saved")
+    replay.add_argument("file", metavar="FILE", help="from complete --save, or the command treegraft.saveRequest")
+    replay.add_argument("--json", action="store_true", help="all candidates with weights, checks and timings")
+    _engine_options(replay)
 
     check = _command(commands, "check", "first syntax error of each file")
     check.add_argument("files", nargs="+", metavar="FILE", help="source files, or folders of them")

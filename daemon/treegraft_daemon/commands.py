@@ -27,6 +27,7 @@ from treegraft_daemon.config import (
     settings_file,
 )
 from treegraft_daemon.errors import BadInput, EngineUnreachable, TreegraftError
+from treegraft_daemon.saved_request import SavedRequest, load_request
 
 if TYPE_CHECKING:
     from treegraft_daemon.engine_client import EngineClient
@@ -94,26 +95,43 @@ def complete(options: argparse.Namespace, settings: Settings) -> int:
     language = _language(place.path, text, constraint=not options.no_constraint)
     siblings = _siblings(place.path, language, settings)
 
+    request = SavedRequest(
+        document=place.path.resolve().as_uri(),
+        path=str(place.path.resolve()),
+        language=language,
+        text=text,
+        offset=offset,
+        siblings=tuple(siblings),
+        n=options.n,
+        max_tokens=settings.max_tokens,
+        temperature=settings.temperature,
+        seed=options.seed,
+        constraint=not options.no_constraint,
+        multiline=settings.multiline,
+        deadline_ms=max(settings.deadline_ms, 30_000),  # a script would rather wait than get half an answer
+    )
+    if options.save:
+        request.save(Path(options.save))
+    return _answer(options, settings, request, place)
+
+
+def replay(options: argparse.Namespace, settings: Settings) -> int:
+    """Ask again what was asked when a request was saved."""
+    request = load_request(Path(options.file))
+    before = request.text[: request.offset].decode("utf-8", "replace")
+    column = len(before) - before.rfind("\n")
+    return _answer(options, settings, request, Place(Path(request.path), before.count("\n") + 1, column))
+
+
+def _answer(options: argparse.Namespace, settings: Settings, request: SavedRequest, place: Place) -> int:
+    """Ask the engine and print what it says."""
+
     async def ask(client: EngineClient) -> Suggestions:
-        return await client.complete(
-            document=place.path.resolve().as_uri(),
-            path=str(place.path.resolve()),
-            language=language,
-            text=text,
-            offset=offset,
-            siblings=siblings,
-            n=options.n,
-            max_tokens=settings.max_tokens,
-            temperature=settings.temperature,
-            seed=options.seed,
-            constraint=not options.no_constraint,
-            multiline=settings.multiline,
-            deadline_ms=max(settings.deadline_ms, 30_000),  # a script would rather wait than get half an answer
-        )
+        return await client.complete(**request.question())
 
     found = _with_engine(settings, ask, start=True)
     if options.json:
-        _print_json(_suggestions_as_json(place, language, found))
+        _print_json(_suggestions_as_json(place, request.language, found))
     elif found.items:
         print(found.items[0].text.decode("utf-8", "replace"))
     if not found.items:
@@ -466,6 +484,7 @@ def _version(package: str) -> str | None:
 COMMANDS: dict[str, Callable[[argparse.Namespace, Settings], int]] = {
     "serve": serve,
     "complete": complete,
+    "replay": replay,
     "check": check,
     "engine": engine,
     "status": status,

@@ -269,3 +269,23 @@ def test_stop_ends_the_engine(environment: dict[str, str]) -> None:
     run(environment, "stop")
     assert run(environment, "status").returncode == 3
     assert run(environment, "stop").stdout == "engine: not running\n"
+
+
+def test_a_saved_request_is_replayed_to_the_same_answer(environment: dict[str, str], tmp_path: Path) -> None:
+    source, saved = tmp_path / "a.py", tmp_path / "request.json"
+    source.write_text(SOURCE)
+    asked = run(environment, "complete", f"{source}:6:23", "--save", str(saved), "--json")
+    source.unlink()
+    replayed = run(environment, "replay", str(saved), "--json")
+    assert asked.returncode == replayed.returncode == 0
+    first, second = json.loads(asked.stdout), json.loads(replayed.stdout)
+    assert first["candidates"] and (first["line"], first["column"]) == (second["line"], second["column"])
+    for answer in (first, second):
+        del answer["timings"]
+    assert first == second
+
+
+def test_stats_show_stages(environment: dict[str, str]) -> None:
+    shown = run(environment, "stats").stdout
+    assert re.search(r"^total +\d+\.\d +\d+\.\d +\d+\.\d$", shown, re.MULTILINE), shown
+    assert set(json.loads(run(environment, "stats", "--json").stdout)) == {"counters", "latencies_ms"}

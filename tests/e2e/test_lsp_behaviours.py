@@ -12,6 +12,7 @@ import pytest
 from lsp_client import INLINE, SUM, URI, Client, Conversation, asking, converse, edit, hang_up, insert
 from scripted_engine import ScriptedEngine
 from treegraft_daemon.config import Settings
+from treegraft_daemon.saved_request import load_request
 from treegraft_daemon.serve import server
 
 COMMANDS: dict[str, Any] = {**INLINE, "workspace": {"executeCommand": {}}}
@@ -268,6 +269,21 @@ async def test_restarting_the_engine(settings: Settings, engine: ScriptedEngine)
     await talk.client.complete(1, 4)
     assert len(engine.asked) == 2  # nothing is answered from what the elder engine said
     await hang_up(talk)
+
+
+async def test_a_request_is_saved_when_asked_for(client: Client, engine: ScriptedEngine, tmp_path: Path) -> None:
+    path = tmp_path / "request.json"
+    save = {"command": "treegraft.saveRequest", "arguments": [str(path)]}
+    assert (await client.call("workspace/executeCommand", save))["error"]["message"] == "the engine was not asked yet"
+    client.open("b = 2\n", "file:///code/b.py")
+    await client.complete(1, 4)
+    assert await command(client, "saveRequest", str(path)) == {"path": str(path)}
+    assert path.stat().st_mode & 0o777 == 0o600
+    saved = load_request(path)
+    assert (saved.text, saved.offset) == (SUM.encode(), 19)
+    assert saved.siblings == (("/code/b.py", b"b = 2\n"),)
+    save["arguments"] = [str(tmp_path / "none" / "request.json")]
+    assert "cannot write" in (await client.call("workspace/executeCommand", save))["error"]["message"]
 
 
 # --- statistics ---

@@ -521,7 +521,8 @@ async def test_accepting_is_counted_for_clients_that_run_commands(settings: Sett
     talk = await converse(settings)
     found = await talk.client.initialize({**INLINE, "workspace": {"executeCommand": {}}})
     assert found["capabilities"]["executeCommandProvider"]["commands"] == [
-        f"treegraft.{name}" for name in ("accept", "toggle", "why", "stats", "restartEngine", "switchModel")
+        f"treegraft.{name}"
+        for name in ("accept", "toggle", "why", "stats", "restartEngine", "switchModel", "saveRequest")
     ]
     talk.client.open(SUM)
     (item,) = await talk.client.complete(1, 4)

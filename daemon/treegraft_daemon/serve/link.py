@@ -45,11 +45,12 @@ class Engine(Protocol):
         max_tokens: int,
         temperature: float,
         seed: int,
+        constraint: bool,
         multiline: bool,
         indent: str,
         deadline_ms: int,
     ) -> Suggestions:
-        """Suggestions; cancelling the await withdraws the request."""
+        """Suggestions for the fields of a `SavedRequest`; cancelling the await withdraws the request."""
         ...
 
     async def status(self) -> StatusReport: ...

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
@@ -23,8 +24,9 @@ from pygls.capabilities import ServerCapabilitiesBuilder
 from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
-from treegraft_daemon.config import Settings, snake_case
-from treegraft_daemon.errors import TreegraftError
+from treegraft_daemon.config import Settings, runtime_dir, snake_case
+from treegraft_daemon.errors import BadInput, TreegraftError
+from treegraft_daemon.saved_request import SavedRequest
 from treegraft_daemon.serve import context, jsonrpc
 from treegraft_daemon.serve.conversation import Conversation, strict_converter
 from treegraft_daemon.serve.documents import Document, Documents, Snapshot, path_of
@@ -53,7 +55,8 @@ logger = logging.getLogger(__name__)
 SECTION = "treegraft"
 ACCEPT, TOGGLE, WHY = "treegraft.accept", "treegraft.toggle", "treegraft.why"
 STATS, RESTART, SWITCH = "treegraft.stats", "treegraft.restartEngine", "treegraft.switchModel"
-COMMANDS = (ACCEPT, TOGGLE, WHY, STATS, RESTART, SWITCH)
+SAVE = "treegraft.saveRequest"
+COMMANDS = (ACCEPT, TOGGLE, WHY, STATS, RESTART, SWITCH, SAVE)
 STATUS = "treegraft/status"
 
 # Beyond the request's own deadline: the way there and back, or the start of the engine, before we answer with nothing.
@@ -217,6 +220,7 @@ class Server(LanguageServer):
         self._asking: dict[tuple[str, str], Asking] = {}
         self._looking_ahead: dict[str, asyncio.Task[None]] = {}
         self._rhythms: dict[str, Rhythm] = {}
+        self._last_question: SavedRequest | None = None
         self._telling: asyncio.TimerHandle | None = None
         self._reason = ""  # why the last answer of the engine was empty or unchecked
         self._logged_at: dict[str, float] = {}
@@ -661,7 +665,8 @@ class Server(LanguageServer):
         if not self._link.connected and not self._link.resting:
             self._tell("Normal", "starting the engine", busy=True)
         try:
-            found = await self._ask(wish.place, wish.snapshot, wish.invoked, wish.indent)
+            self._last_question = self._question(wish.place, wish.snapshot, wish.indent)
+            found = await self._ask(self._last_question, wish.place, wish.snapshot, wish.invoked)
         except TreegraftError as problem:
             self.counters.add("model_failed")
             self._tell_trouble(problem)
@@ -670,17 +675,19 @@ class Server(LanguageServer):
         self._tell("Warning" if found.unchecked else "Normal", found.unchecked)
         return found
 
-    async def _ask(self, place: Place, snapshot: Snapshot, invoked: bool, indent: str) -> Found:
-        """What the engine says of a place, remembered. Raises TreegraftError when it cannot answer."""
+    def _question(self, place: Place, snapshot: Snapshot, indent: str) -> SavedRequest:
+        """What the engine is asked for a place."""
         settings = self.settings
-        recent = self.documents.recent()
-        answer = await self._link.complete(
+        siblings = context.siblings(
+            snapshot, self.documents.recent(), settings.context_siblings, self._exclusion.reason
+        )
+        return SavedRequest(
             document=to_utf8(snapshot.uri).decode(),
             path=snapshot.path,
             language=place.language,
             text=place.text,
             offset=place.offset,
-            siblings=context.siblings(snapshot, recent, settings.context_siblings, self._exclusion.reason),
+            siblings=tuple(siblings),
             n=place.n,
             max_tokens=settings.max_tokens,
             temperature=settings.temperature,
@@ -689,6 +696,11 @@ class Server(LanguageServer):
             indent=indent,
             deadline_ms=settings.deadline_ms,
         )
+
+    async def _ask(self, question: SavedRequest, place: Place, snapshot: Snapshot, invoked: bool) -> Found:
+        """What the engine says of a place, remembered. Raises TreegraftError when it cannot answer."""
+        settings = self.settings
+        answer = await self._link.complete(**question.question())
         sure = [item for item in answer.items if invoked or item.probability >= settings.min_probability]
         offers = _offers([(item.text, item.log_weight) for item in sure], place)
         reason = _REASONS.get(answer.reason, answer.reason)
@@ -732,7 +744,7 @@ class Server(LanguageServer):
     async def _ask_quietly(self, place: Place, snapshot: Snapshot) -> Found:
         """As `_ask`, for nobody: what goes wrong will be told when somebody asks."""
         try:
-            return await self._ask(place, snapshot, False, "")
+            return await self._ask(self._question(place, snapshot, ""), place, snapshot, False)
         except TreegraftError as problem:
             return Found([], str(problem))
 
@@ -807,10 +819,23 @@ class Server(LanguageServer):
             reply.later(self._restart_engine())
         elif params.command == WHY:
             reply.later(self._why(shows=True))
+        elif params.command == SAVE:
+            reply.result({"path": self._save_request(argument)})
         elif params.command == STATS:
             reply.later(self._stats())
         else:
             raise Failure(jsonrpc.INVALID_PARAMS, f"no such command: {params.command[:80]}")
+
+    def _save_request(self, path: Any) -> str:
+        """Write the last question to the engine to a file, for `treegraft replay`; its path."""
+        if self._last_question is None:
+            raise Failure(jsonrpc.REQUEST_FAILED, "the engine was not asked yet")
+        chosen = Path(path) if isinstance(path, str) and path else runtime_dir() / f"request-{os.getpid()}.json"
+        try:
+            self._last_question.save(chosen)
+        except BadInput as problem:
+            raise Failure(jsonrpc.REQUEST_FAILED, str(problem)) from None
+        return str(chosen)
 
     def _accepted(self, name: str) -> None:
         offered = self.ledger.accepted(name)

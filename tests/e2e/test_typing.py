@@ -1,0 +1,50 @@
+"""Human-like typing over a real wire, with a scripted engine: the text is the editor's at every step, every request is
+answered once. `tests/bench/typing_replay.py` plays more of it to the real engine."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from lsp_client import Conversation
+from replay import Tally, cut, replay
+from scripted_engine import ScriptedEngine
+from typist import Typist
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_typing_leaves_the_editors_text_and_one_answer_each(
+    talk: Conversation, engine: ScriptedEngine, seed: int
+) -> None:
+    rng = random.Random(seed)
+    tally = Tally()
+    for path in sorted(EXAMPLES.glob("*.*")):
+        text = path.read_text().replace("pass", "pass  # 日本 😀 é")
+        before, rest, after = cut(text, rng, 6)
+        typist = Typist(before, rest, after, rng)
+        engine.answers = [rng.choice(rest.split() or ["x"])]
+        await replay(talk, f"file://{path}", path.suffix[1:], typist, tally, speed=50, breaks=lambda *_: False)
+        assert typist.text == text
+    assert tally.n_requests > 200
+    assert {"key", "slip", "pair"} <= set(tally.kinds)
+    assert talk.server.counters.snapshot()["requests"] == tally.n_requests
+
+
+def test_strokes_lead_to_the_file() -> None:
+    kinds = set()
+    for seed in range(40):
+        rng = random.Random(seed)
+        text = "a = 1\n" * 60 + "def f(x, y):\n    return g(x[0], h(y)) + {'a': \"b\"}\n" * 20
+        before, rest, after = cut(text, rng, 12)
+        typist = Typist(before, rest, after, rng)
+        held = typist.text
+        for stroke in typist.strokes():
+            held = held[: stroke.start] + stroke.text + held[stroke.end :]
+            assert (held, stroke.cursor) == (typist.text, typist.cursor)
+            kinds.add(stroke.kind)
+        assert typist.text == text
+    assert kinds == {"key", "slip", "delete", "paste", "undo", "redo", "elsewhere", "jump", "pair", "over"}
