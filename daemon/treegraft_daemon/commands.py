@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -362,6 +363,10 @@ def doctor(options: argparse.Namespace, settings: Settings) -> int:
     torch_version = _version("torch")
     print(f"torch       {torch_version or 'not installed (the embedded model needs none)'}")
     print(f"device      {_device(torch_version)}")
+    if driver := _driver():
+        print(f"driver      {driver}")
+    path = settings_file()
+    print(f"settings    {path}" + ("" if path.exists() else " (not there; defaults hold)"))
     folder = runtime_dir()
     parent = next(path for path in [folder, *folder.parents] if path.exists())
     writable = os.access(parent, os.W_OK)
@@ -378,7 +383,10 @@ def doctor(options: argparse.Namespace, settings: Settings) -> int:
     print(f"editors     {', '.join(editors) or 'none found on PATH'}")
     for problem in problems:
         print(f"! {problem}")
-    print("all is well" if not problems else f"{len(problems)} thing(s) to mend")
+    if not problems:
+        print("all is well; next: let your editor start `treegraft --stdio`, or try `treegraft complete FILE:LINE:COL`")
+    else:
+        print(f"{len(problems)} thing(s) to mend")
     return 1 if problems else 0
 
 
@@ -436,6 +444,18 @@ def _device(torch_version: str | None) -> str:
     if sys.platform == "darwin" and torch_version:
         return "mps"
     return f"cpu, {os.cpu_count()} cores"
+
+
+def _driver() -> str:
+    """The GPU and its driver as NVIDIA's own tool tells them; "" where there is none."""
+    if shutil.which("nvidia-smi") is None:
+        return ""
+    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    try:
+        asked = subprocess.run(query, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return "nvidia-smi does not answer"
+    return "; ".join((asked.stdout if asked.returncode == 0 else asked.stdout + asked.stderr).strip().splitlines())
 
 
 def _report(settings: Settings) -> StatusReport | None:

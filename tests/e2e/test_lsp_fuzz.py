@@ -88,6 +88,11 @@ def traffic() -> list[dict[str, Any]]:
         ("textDocument/completion", {**place, "context": {"triggerKind": 1}}),
         ("treegraft/status", {"textDocument": {"uri": URI}}),
         ("workspace/executeCommand", {"command": "treegraft.accept", "arguments": ["1"]}),
+        ("workspace/executeCommand", {"command": "treegraft.why", "arguments": []}),
+        ("workspace/executeCommand", {"command": "treegraft.stats"}),
+        ("workspace/executeCommand", {"command": "treegraft.restartEngine"}),
+        ("treegraft/why", None),
+        ("textDocument/copilotPanelCompletion", place),
         ("signIn", {}),
         ("textDocument/hover", place),
         ("initialize", {"processId": None, "rootUri": None, "capabilities": {}}),
@@ -188,10 +193,21 @@ async def ended(server: Server) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_mutated_messages(seed: int) -> None:
+    await send_mutated(seed, N_MUTATIONS // 3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(10, 20))
+async def test_a_hundred_thousand_mutated_messages(seed: int) -> None:
+    await send_mutated(seed, 10_000)
+
+
+async def send_mutated(seed: int, n_messages: int) -> None:
     rng, kinds = random.Random(seed), traffic()
     server, wire = await started()
     frames, owed = Frames(), Counter[str]()
-    for n in range(N_MUTATIONS // 3):
+    for n in range(n_messages):
         data = mutated(rng, rng.choice(kinds))
         for body in frames.feed(data):
             owed.update(wants_reply(body))

@@ -14,7 +14,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from treegraft_daemon.config import Settings, runtime_dir, snake_case
 from treegraft_daemon.errors import BadInput, TreegraftError
 from treegraft_daemon.saved_request import SavedRequest
 from treegraft_daemon.serve import context, jsonrpc
+from treegraft_daemon.serve.asking import Found, Questions, found_in
 from treegraft_daemon.serve.conversation import Conversation, strict_converter
 from treegraft_daemon.serve.documents import Document, Documents, Snapshot, path_of
 from treegraft_daemon.serve.exclusion import Exclusion
@@ -35,7 +36,7 @@ from treegraft_daemon.serve.jsonrpc import Failure, Frames, Reply
 from treegraft_daemon.serve.ledger import Ledger, Trace
 from treegraft_daemon.serve.link import Connect, Link
 from treegraft_daemon.serve.positions import Encoding, n_units, to_utf8
-from treegraft_daemon.serve.suggestions import Memory, Offer, Place, Rhythm, not_worth_showing, pause_s, place_of
+from treegraft_daemon.serve.suggestions import Memory, Offer, Place, Rhythm, pause_s, place_of
 from treegraft_daemon.serve.transports import (
     PipeWire,
     Transport,
@@ -64,7 +65,6 @@ PATIENCE_S = 1.0
 START_PATIENCE_S = 8.0
 EXIT_GRACE_S = 5.0
 SAME_LINE_S = 60.0  # the same trouble is logged once in so long
-GRACE_S = 0.05  # a request that was typed over may still be of use to the next one, if that comes so soon
 PATIENCE_AHEAD_S = 0.5  # for the answer to a request that the next one was typed over
 LOOK_AHEAD_AFTER_S = 0.15  # without a key: somebody reads
 RETAINED_AFTER_S = 30.0
@@ -73,15 +73,6 @@ LOADING_LOOK_S = 0.25
 
 # Settings of the editors' side that arrive in our section.
 EDITORS_OWN = frozenset({"trace", "path", "interpreter", "importStrategy", "editorInfo", "editorPluginInfo"})
-
-# Codes of the wire, as a person reads them.
-_REASONS = {
-    "loading": "the model is being loaded",
-    "deadline": "the engine had no answer in time",
-    "busy": "the engine is busy with other requests",
-    "superseded": "",
-    "cancelled": "",
-}
 
 _WORD_BEFORE = re.compile(r"\w+\Z")
 
@@ -160,25 +151,6 @@ class Wish:
     trace: Trace
 
 
-@dataclass(slots=True)
-class Asking:
-    """A question to the engine that runs; `wanted` while somebody waits for its answer."""
-
-    place: Place
-    task: asyncio.Task[Found]
-    wanted: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What the engine said: what is worth showing, and why there is not more; `unchecked` says why the constraint was off."""
-
-    offers: list[Offer]
-    reason: str = ""
-    unchecked: str = ""
-    stages_ms: Mapping[str, float] = field(default_factory=dict)
-
-
 class Server(LanguageServer):
     """One client: its documents, its settings, what it is shown and told."""
 
@@ -217,8 +189,7 @@ class Server(LanguageServer):
         self._runs_commands = False
         self._shows_progress = False
         self._elders: dict[tuple[str, str], Reply] = {}
-        self._asking: dict[tuple[str, str], Asking] = {}
-        self._looking_ahead: dict[str, asyncio.Task[None]] = {}
+        self._questions = Questions()
         self._rhythms: dict[str, Rhythm] = {}
         self._last_question: SavedRequest | None = None
         self._telling: asyncio.TimerHandle | None = None
@@ -294,8 +265,9 @@ class Server(LanguageServer):
     async def _let_go(self, wire: Wire) -> None:
         for reply in list(self.protocol.running.values()):
             reply.cancel()
-        for task in [*self._tasks, *self._looking_ahead.values(), *(asking.task for asking in self._asking.values())]:
+        for task in self._tasks:
             task.cancel()
+        self._questions.drop_all()
         self._tell_engine()
         await self._link.close()
         await wire.close()
@@ -454,6 +426,7 @@ class Server(LanguageServer):
         self._rhythms.pop(uri, None)
         for key in [key for key in self._elders if key[0] == uri]:
             self._supersede(key, None)
+        self._questions.give_way((uri, "inline"), None)
         self._link.forget(to_utf8(uri).decode())
 
     def _did_focus(self, params: Any) -> None:
@@ -563,14 +536,7 @@ class Server(LanguageServer):
 
         Its work is taken off the engine, unless its answer may do for `later`, too.
         """
-        looking = self._looking_ahead.pop(key[0], None)
-        if looking is not None:
-            looking.cancel()
-        asking = self._asking.get(key)
-        if asking is not None and later is not None and asking.place.leads_to(later):
-            asking.wanted = True
-        elif asking is not None:
-            asking.task.cancel()
+        self._questions.give_way(key, later)
         elder = self._elders.pop(key, None)
         if elder is not None and not elder.sent:
             self.counters.add("requests_superseded")
@@ -606,9 +572,7 @@ class Server(LanguageServer):
 
     async def _found(self, wish: Wish) -> Found | list[Offer] | None:
         """What the engine found; the offers themselves when an elder request had them; None when it is late."""
-        elder = self._asking.get(wish.key)
-        if elder is not None and not elder.place.leads_to(wish.place):
-            elder = None
+        elder = self._questions.leading_to(wish.key, wish.place)
         try:
             if wish.pause_s:
                 await asyncio.sleep(wish.pause_s)
@@ -618,13 +582,10 @@ class Server(LanguageServer):
                     return known
         except asyncio.CancelledError:
             if elder is not None:
-                self._drop_soon(elder)
+                elder.drop_soon()
             raise
-        late = self._asking.pop(wish.key, None)
-        if late is not None:
-            late.task.cancel()
         started = asyncio.get_running_loop().time()
-        asking = self._ask_engine(wish.key, wish.place, self._asked_for(wish))
+        asking = self._questions.begin(wish.key, wish.place, self._asked_for(wish))
         patience_s = self.settings.deadline_ms / 1000 + (PATIENCE_S if self._link.connected else START_PATIENCE_S)
         try:
             done, _ = await asyncio.wait({asking.task}, timeout=patience_s)
@@ -634,30 +595,12 @@ class Server(LanguageServer):
             n_typed = len(text) - len(wish.place.text)
             later = replace(wish.place, text=text, offset=wish.place.offset + n_typed, n=1)
             if n_typed > 0 and wish.place.leads_to(later):
-                self._drop_soon(asking)
+                asking.drop_soon()
             else:
                 asking.task.cancel()
             raise
         wish.trace.engine_ms = (asyncio.get_running_loop().time() - started) * 1000
         return asking.task.result() if done else None
-
-    def _ask_engine(self, key: tuple[str, str], place: Place, question: Coroutine[Any, Any, Found]) -> Asking:
-        asking = self._asking[key] = Asking(place, asyncio.ensure_future(question))
-        asking.task.add_done_callback(lambda task: self._asked(key, task))
-        return asking
-
-    def _drop_soon(self, asking: Asking) -> None:
-        """Who waited was typed over: the next request may be of the same mind, but it must come soon."""
-        asking.wanted = False
-        loop = asyncio.get_running_loop()
-        loop.call_later(GRACE_S, lambda: None if asking.wanted else asking.task.cancel())
-
-    def _asked(self, key: tuple[str, str], task: asyncio.Task[Found]) -> None:
-        asking = self._asking.get(key)
-        if asking is not None and asking.task is task:
-            del self._asking[key]
-        if not task.cancelled() and (problem := task.exception()) is not None:
-            logger.error("asking the engine failed: %s", type(problem).__name__, exc_info=problem)
 
     async def _asked_for(self, wish: Wish) -> Found:
         """The engine's answer to a request, and the state as it is to be told."""
@@ -699,28 +642,11 @@ class Server(LanguageServer):
 
     async def _ask(self, question: SavedRequest, place: Place, snapshot: Snapshot, invoked: bool) -> Found:
         """What the engine says of a place, remembered. Raises TreegraftError when it cannot answer."""
-        settings = self.settings
         answer = await self._link.complete(**question.question())
-        sure = [item for item in answer.items if invoked or item.probability >= settings.min_probability]
-        offers = _offers([(item.text, item.log_weight) for item in sure], place)
-        reason = _REASONS.get(answer.reason, answer.reason)
-        if answer.items and not sure:
-            self.counters.add("unsure")
-            reason = "not sure enough"
-        if not invoked:
-            why_not = [not_worth_showing(offer, place) for offer in offers]
-            if any(why_not):
-                self.counters.add("not_worth_showing")
-                reason = next(filter(None, why_not))
-            offers = [offer for offer, why in zip(offers, why_not, strict=True) if not why]
-        if offers:
-            self.memory.remember(place, offers)
-        unchecked = ""
-        if not answer.constrained:
-            why = answer.reason.removeprefix("constraint off: ")
-            why = why or f"no grammar for {snapshot.language_id or snapshot.name}"
-            unchecked = f"suggestions are not checked: {why}"
-        return Found(offers, reason, unchecked, _stages(answer.timings))
+        found = found_in(answer, place, snapshot, invoked, self.settings.min_probability, self.counters)
+        if found.offers:
+            self.memory.remember(place, found.offers)
+        return found
 
     def _look_ahead(self, place: Place, snapshot: Snapshot, offers: list[Offer]) -> None:
         """While the first of `offers` is read, have ready what comes after it; any key ends that."""
@@ -729,17 +655,12 @@ class Server(LanguageServer):
         after = place.after(offers[0])
         key = (place.uri, "inline")
 
-        async def look() -> None:
-            await asyncio.sleep(LOOK_AHEAD_AFTER_S)
-            if self._link.connected and key not in self._asking and self.memory.recall(after) is None:
+        def look() -> None:
+            if self._link.connected and not self._questions.running(key) and self.memory.recall(after) is None:
                 self.counters.add("looked_ahead")
-                self._ask_engine(key, after, self._ask_quietly(after, replace(snapshot, text=after.text)))
+                self._questions.begin(key, after, self._ask_quietly(after, replace(snapshot, text=after.text)))
 
-        task = asyncio.ensure_future(look())
-        self._looking_ahead[place.uri] = task
-        task.add_done_callback(
-            lambda task: self._looking_ahead.pop(place.uri) if self._looking_ahead.get(place.uri) is task else None
-        )
+        self._questions.later(key, LOOK_AHEAD_AFTER_S, look)
 
     async def _ask_quietly(self, place: Place, snapshot: Snapshot) -> Found:
         """As `_ask`, for nobody: what goes wrong will be told when somebody asks."""
@@ -990,26 +911,6 @@ class Server(LanguageServer):
             self._link.tell(*self.ledger.untold())
 
 
-def _offers(found: list[tuple[bytes, float]], place: Place) -> list[Offer]:
-    """Texts as offers: no blank one, none twice, and with the line breaks that the document has."""
-    crlf = b"\r\n" in place.text[: place.text.find(b"\n") + 1]
-    offers: dict[bytes, Offer] = {}
-    for text, log_weight in found:
-        text = text.replace(b"\r\n", b"\n")
-        text = text.replace(b"\n", b"\r\n") if crlf else text
-        if text.strip() and _is_utf8(text):
-            offers.setdefault(text, Offer(text, log_weight))
-    return list(offers.values())
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def _as_inserted(offer: Offer) -> str:
     # Every editor turns a plain line feed into its document's own line break; not every one does so with CRLF.
     return offer.text.decode("utf-8").replace("\r\n", "\n")
@@ -1049,12 +950,6 @@ def _indent_of(params: Any) -> str:
     if not isinstance(size, int) or not isinstance(spaces, bool) or not 0 < size <= 16:
         return ""
     return " " * size if spaces else "\t"
-
-
-def _stages(timings: Any) -> dict[str, float]:
-    from treegraft_protocol.messages import as_dict
-
-    return {name: value for name, value in as_dict(timings).items() if name.endswith("_ms")}
 
 
 def _engine_of(settings: Settings) -> tuple[str, str, str]:
