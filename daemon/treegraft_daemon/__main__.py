@@ -11,9 +11,9 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from treegraft_daemon import __version__
 from treegraft_daemon.config import LOG_LEVELS, Settings
 from treegraft_daemon.errors import BadInput, TreegraftError
 
@@ -60,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="treegraft", description="Inline code completions that always fit the syntax tree they are grafted onto."
     )
-    parser.add_argument("--version", action="version", version=f"treegraft {_version()}")
+    parser.add_argument("--version", action="version", version=f"treegraft {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     serve = _command(commands, "serve", "language server for an editor (default transport: stdio)")
@@ -168,13 +168,6 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
     """The settings that the command line gave."""
     names = {item.name for item in fields(Settings)}
     return {name: value for name, value in vars(options).items() if name in names and value is not None}
-
-
-def _version() -> str:
-    try:
-        return version("treegraft")
-    except PackageNotFoundError:
-        return "0+unknown"
 
 
 if __name__ == "__main__":

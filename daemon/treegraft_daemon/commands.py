@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import shutil
@@ -12,12 +13,11 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from treegraft_daemon import __version__
 from treegraft_daemon.config import (
     MAX_DOCUMENT_BYTES,
     Settings,
@@ -44,7 +44,14 @@ T = TypeVar("T")
 
 def serve(options: argparse.Namespace, settings: Settings) -> int:
     """The language server."""
+    from treegraft_daemon.serve.lean import import_lsprotocol
+
+    gc.disable()  # what imports make stays: to look through it takes 0.1 s here, and again at each full collection
+    import_lsprotocol()
     from treegraft_daemon.serve import server
+
+    gc.freeze()
+    gc.enable()
 
     return server.run(settings, _transport(options))
 
@@ -327,11 +334,13 @@ def stop(options: argparse.Namespace, settings: Settings) -> int:
 
 def doctor(options: argparse.Namespace, settings: Settings) -> int:
     """What works here and what to do next. Loads no model; 1 when something must be mended."""
+    from importlib.util import find_spec
+
     from treegraft_grammars import UnsupportedGrammar, distrust, grammar_for, languages
     from treegraft_grammars.registry import row_of
 
     _, problems = Settings.load()
-    print(f"treegraft {_version('treegraft') or 'not installed'}, Python {sys.version.split()[0]}")
+    print(f"treegraft {__version__}, Python {sys.version.split()[0]}")
     broken: list[str] = []
     missing: list[str] = []
     for language in languages():
@@ -495,6 +504,8 @@ def _print_json(value: Any) -> None:
 
 
 def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version  # 0.05 s that a server's start need not take
+
     try:
         return version(package)
     except PackageNotFoundError:

@@ -17,9 +17,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from time import monotonic
 
+from treegraft_daemon import __version__
 from treegraft_daemon.config import MAX_DOCUMENT_BYTES, Settings
 from treegraft_daemon.endpoint import Endpoint, endpoint_of, host_and_port, make_token, prepare_folder, read_token
 from treegraft_daemon.engine import completion, metrics
@@ -199,7 +199,7 @@ class Service:
         return StatusReport(
             id=id,
             pid=os.getpid(),
-            version=_version(),
+            version=__version__,
             model=self.settings.model,
             state=self.scheduler.state,
             uptime_s=monotonic() - self._started,
@@ -345,7 +345,7 @@ class Connection:
             return False
         self.greeted = True
         model = self._service.settings.model
-        self._send(Welcome(protocol=PROTOCOL_VERSION, pid=os.getpid(), version=_version(), model=model))
+        self._send(Welcome(protocol=PROTOCOL_VERSION, pid=os.getpid(), version=__version__, model=model))
         return True
 
     def _keep(self, digest: bytes, text: bytes) -> None:
@@ -430,10 +430,3 @@ def _is_ours(writer: asyncio.StreamWriter) -> bool:
         return True
     credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     return int.from_bytes(credentials[4:8], "little") in (os.getuid(), 0)
-
-
-def _version() -> str:
-    try:
-        return version("treegraft")
-    except PackageNotFoundError:
-        return "0+unknown"

@@ -15,7 +15,6 @@ import re
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from pygls.capabilities import ServerCapabilitiesBuilder
 from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
+from treegraft_daemon import __version__
 from treegraft_daemon.config import Settings, runtime_dir, snake_case
 from treegraft_daemon.errors import BadInput, TreegraftError
 from treegraft_daemon.saved_request import SavedRequest
@@ -164,7 +164,7 @@ class Server(LanguageServer):
         pinned: frozenset[str] = frozenset(),
         watches_client: bool = False,
     ) -> None:
-        super().__init__("treegraft", _version(), protocol_cls=Conversation, converter_factory=strict_converter)
+        super().__init__("treegraft", __version__, protocol_cls=Conversation, converter_factory=strict_converter)
         self.settings = settings
         self.documents = Documents()
         self.memory = Memory()
@@ -954,10 +954,3 @@ def _indent_of(params: Any) -> str:
 
 def _engine_of(settings: Settings) -> tuple[str, str, str]:
     return settings.model, settings.engine_address, settings.token_file
-
-
-def _version() -> str:
-    try:
-        return version("treegraft")
-    except PackageNotFoundError:
-        return "0+unknown"
