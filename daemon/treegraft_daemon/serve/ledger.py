@@ -6,10 +6,13 @@ it takes to see whether they stay.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
 from treegraft_daemon.telemetry import Counters, Latencies
+
+logger = logging.getLogger(__name__)
 
 MAX_OFFERED = 256
 MAX_TRACES = 64
@@ -82,6 +85,7 @@ class Ledger:
             self._measure("answer", trace.total_ms)
         if trace.engine_ms:
             self._measure("engine", trace.engine_ms)
+        logger.debug("request %d in %s: %s, %d in %.1f ms", trace.number, trace.name, outcome, n_offers, trace.total_ms)
 
     def offer(self, uri: str, text: bytes) -> str:
         """The name under which the client may tell what became of this suggestion."""
