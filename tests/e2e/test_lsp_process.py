@@ -24,14 +24,6 @@ Start = Callable[..., Coroutine[Any, Any, Process]]
 
 
 @pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[ScriptedEngine]:
-    engine = ScriptedEngine(tmp_path / "engine.sock")
-    await engine.start()
-    yield engine
-    await engine.die()
-
-
-@pytest.fixture
 async def start(engine: ScriptedEngine, tmp_path: Path) -> AsyncIterator[Start]:
     """Starts servers that use the scripted engine; ends what is left of them."""
     started: list[Process] = []

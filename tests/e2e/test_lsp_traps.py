@@ -20,16 +20,9 @@ from treegraft_daemon.config import Settings
 
 
 @pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[ScriptedEngine]:
-    engine = ScriptedEngine(tmp_path / "engine.sock")
-    await engine.start()
-    yield engine
-    await engine.die()
-
-
-@pytest.fixture
-async def talk(engine: ScriptedEngine) -> AsyncIterator[Conversation]:
-    talk = await converse(Settings(engine_address=str(engine.path), debounce_ms=0, look_ahead=False))
+async def talk(settings: Settings) -> AsyncIterator[Conversation]:
+    """A conversation that is not initialized yet."""
+    talk = await converse(settings)
     yield talk
     await hang_up(talk)
 
