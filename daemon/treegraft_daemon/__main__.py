@@ -106,6 +106,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="end so long after the last client; 0 never",
     )
     engine.add_argument(
+        "--idle-unload",
+        dest="idle_unload_s",
+        type=int,
+        metavar="SECONDS",
+        help="let go of the model so long after the last request; 0 never",
+    )
+    engine.add_argument(
         "--metrics", dest="metrics_address", metavar="HOST:PORT", help="serve counters to Prometheus there"
     )
     _engine_options(engine)

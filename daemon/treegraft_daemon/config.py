@@ -67,6 +67,9 @@ class Settings:
     )
     context_siblings: int = option(5, "other open files that the model reads", at_most=64)
     idle_exit_s: int = option(1800, "the engine ends after so many seconds without a client; 0: never")
+    idle_unload_s: int = option(
+        900, "the engine lets go of the model after so many seconds without a request; 0: never; loaded again on demand"
+    )
     metrics_address: str = option("", "HOST:PORT where the engine serves its counters to Prometheus; empty: nowhere")
     log_level: str = option("INFO", "how much is logged; source text at DEBUG only", choices=LOG_LEVELS)
     log_file: str = option("", "file for the log; empty: stderr")

@@ -83,14 +83,20 @@ async def connect(settings: Settings, *, start: bool) -> EngineClient:
 
 def _start(settings: Settings, endpoint: Endpoint) -> subprocess.Popen[bytes]:
     """An engine that outlives us: in a session of its own, with its words in a log file beside its socket."""
-    command = [sys.executable, "-m", "treegraft_daemon", "engine", "--model", resolved_model(settings.model)]
+    command = [
+        *(sys.executable, "-m", "treegraft_daemon", "engine"),
+        *("--model", resolved_model(settings.model)),
+        *("--idle-exit", str(settings.idle_exit_s)),
+        *("--idle-unload", str(settings.idle_unload_s)),
+        *("--metrics", settings.metrics_address),
+    ]
     try:
         descriptor = os.open(endpoint.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     except OSError:
         descriptor = os.open(os.devnull, os.O_WRONLY)  # a full disk costs the log, not the engine
     with open(descriptor, "wb") as log:
         return subprocess.Popen(
-            [*command, "--idle-exit", str(settings.idle_exit_s), "--metrics", settings.metrics_address],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -189,3 +189,23 @@ async def test_garbage_in_frames_harms_nobody(settings: Settings) -> None:
     assert (await asyncio.wait_for(ask(healthy), 30)).items
     assert (await healthy.status()).clients == 1
     await healthy.close()
+
+
+async def test_an_idle_engine_lets_go_of_the_model_and_loads_it_again(settings: Settings) -> None:
+    client = await engine_client.connect(replace(settings, idle_unload_s=1), start=True)
+    before = await ask(client)
+    pid = (await client.status()).pid
+    loaded_kb = resident_kb(pid)
+    async with asyncio.timeout(20):
+        while (await client.status()).state != "unloaded":  # asking for the status keeps nobody awake, and wakes nobody
+            await asyncio.sleep(0.1)
+    assert resident_kb(pid) < loaded_kb - 8_000  # the tables of one language
+    after = await ask(client)
+    assert [item.text for item in after.items] == [item.text for item in before.items]
+    assert (await client.status()).state == "ready"
+    assert (await client.status()).counters["unloads"] == 1
+    await client.close()
+
+
+def resident_kb(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0])

@@ -8,10 +8,14 @@ before each decode step, frees the model within one step. Knows no socket and no
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import gc
 import logging
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -266,6 +270,7 @@ class Scheduler:
         self._counters.add("unloads")
         self._law = None
         self.state = "unloaded"
+        _return_memory()
 
     def _hand_over(self, job: Job, result: Suggestions | Exception) -> None:
         assert self._loop is not None
@@ -273,6 +278,16 @@ class Scheduler:
             self._loop.call_soon_threadsafe(_resolve, job, result)
         except RuntimeError:  # the loop is closed: the engine ends, and so does whoever waited
             log.debug("an answer came after the end")
+
+
+def _return_memory() -> None:
+    """Give what is free now back to the device and to the system; what imports and allocators keep is kept."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    with suppress(OSError, AttributeError):  # glibc only
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _resolve(job: Job, result: Suggestions | Exception) -> None:

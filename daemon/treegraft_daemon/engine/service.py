@@ -113,7 +113,9 @@ class Service:
         self.token = token
         self.counters = Counters()
         self.latencies = Latencies()
-        self.scheduler = Scheduler(law_factory, suggest or self._suggest, counters=self.counters)
+        self.scheduler = Scheduler(
+            law_factory, suggest or self._suggest, counters=self.counters, idle_unload_s=settings.idle_unload_s
+        )
         self.connections: set[Connection] = set()
         self.ended = asyncio.Event()
         self._started = monotonic()
