@@ -230,7 +230,7 @@ async def test_without_the_capability_there_is_no_progress(settings: Settings, e
 async def test_toggle_switches_off_and_on(client: Client, engine: ScriptedEngine) -> None:
     assert await command(client, "toggle") == {"enabled": False}
     assert await client.complete(1, 4) == []
-    assert client.statuses[-1]["kind"] == "Inactive"
+    assert client.statuses[-1] == {"kind": "Inactive", "message": "switched off by a command", "busy": False}
     client.notify("workspace/didChangeConfiguration", {"settings": {"treegraft": {"maxTokens": 9}}})
     assert await client.complete(1, 4) == []  # what a command said outlives other settings
     assert await command(client, "toggle") == {"enabled": True}

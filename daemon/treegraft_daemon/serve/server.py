@@ -678,7 +678,9 @@ class Server(LanguageServer):
         return self._exclusion.reason(snapshot.path) or snapshot.refusal
 
     def _switched_off(self) -> str:
-        return "" if self.settings.enabled else "switched off by a setting"
+        if self.settings.enabled:
+            return ""
+        return "switched off by a command" if "enabled" in self._commanded else "switched off by a setting"
 
     def _with_selected(
         self, document: Document, snapshot: Snapshot, offset: int, selected: types.SelectedCompletionInfo
