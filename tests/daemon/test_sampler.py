@@ -148,7 +148,8 @@ def geometric(order: tuple[int, ...], fits: frozenset[int], p: list[Fraction]) -
         yield Fraction(1), order[found[0]], mean
 
 
-@pytest.mark.parametrize("estimator", [recursive, two_trace, geometric])
+# The enumeration of two traces takes a quarter of a minute.
+@pytest.mark.parametrize("estimator", [recursive, pytest.param(two_trace, marks=pytest.mark.slow), geometric])
 def test_estimators_of_the_literature_are_proper(estimator: Estimator) -> None:
     assert is_proper(estimator, FIVE)
 
