@@ -173,6 +173,7 @@ class EngineClient:
         constraint: bool = True,
         multiline: bool = False,
         indent: str = "",
+        ahead: bool = False,
         deadline_ms: int = 5000,
     ) -> Suggestions:
         """Suggestions at byte `offset` of `text`, siblings as (path, text).
@@ -202,6 +203,7 @@ class EngineClient:
                 constraint=constraint,
                 multiline=multiline,
                 indent=indent,
+                ahead=ahead,
                 deadline_ms=deadline_ms,
             )
             self._sent[document] = (version, text)

@@ -72,7 +72,8 @@ class Complete(Message, frozen=True):
 
     Exactly one of `text` (the whole document) and `edit` (against the version this connection sent last) is set.
     `version` names the resulting text. `indent` is one level of indentation as the editor would write it, for a text that
-    does not show it; "" if it is not known. Answered by exactly one Suggestions or Problem with the same id.
+    does not show it; "" if it is not known. `ahead`: nobody waits yet, so it runs on an idle model only and is superseded by
+    any other request. Answered by exactly one Suggestions or Problem with the same id.
     """
 
     id: Count
@@ -91,6 +92,7 @@ class Complete(Message, frozen=True):
     constraint: bool = True
     multiline: bool = False
     indent: str = ""
+    ahead: bool = False
     deadline_ms: Count = 5000
 
 

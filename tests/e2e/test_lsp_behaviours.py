@@ -113,6 +113,7 @@ async def test_what_follows_a_suggestion_is_ready_when_it_is_accepted(
     engine.answers = ["\n    # more"]
     await engine.asked_for(2)
     assert b"    return sum(values)\n" in engine.texts[1]
+    assert [request.ahead for request in engine.asked] == [False, True]
     talk.client.change(2, insert(1, 4, "return sum(values)"))
     assert [item["insertText"] for item in await talk.client.complete(1, 22)] == ["\n    # more"]
     assert talk.server.counters.snapshot()["looked_ahead"] == 1

@@ -118,6 +118,7 @@ class Scheduler:
         self._lock = threading.Condition()
         self._turns = _Turns()
         self._running: Job | None = None
+        self._ahead: Job | None = None  # the request that nobody waits for yet, at most one
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._worker = threading.Thread(target=self._work, name="model", daemon=True)
@@ -142,13 +143,20 @@ class Scheduler:
         with self._lock:
             elders = [self._turns.of(client, request.document), self._running]
             full = self._turns.n_of(client) >= MAX_WAITING_PER_CLIENT and elders[0] is None
-            if not full and not self._stopping:
+            is_idle = self._running is None and not len(self._turns)
+            ahead = self._ahead
+            if not full and not self._stopping and (is_idle or not request.ahead):
                 self._turns.put(job)
                 self._lock.notify()
         for elder in elders:
             if elder is not None and elder.client == client and elder.request.document == request.document:
                 elder.withdraw("superseded", "a newer request of this document came")
-        if self._stopping:
+        if ahead is not None and not request.ahead:
+            ahead.withdraw("superseded", "somebody waits for the model")
+        self._ahead = job if request.ahead and is_idle else None
+        if request.ahead and not is_idle:
+            job.withdraw("superseded", "the model is not idle")
+        elif self._stopping:
             job.withdraw("stopping", "the engine is stopping")
         elif full:
             job.withdraw("busy", f"{MAX_WAITING_PER_CLIENT} requests wait already")
@@ -195,6 +203,8 @@ class Scheduler:
             job.withdraw("deadline", f"no answer within {job.request.deadline_ms} ms")
 
     def _answered(self, job: Job) -> None:
+        if self._ahead is job:
+            self._ahead = None
         with self._lock:
             self._turns.remove(job)
         if job.answer.cancelled():

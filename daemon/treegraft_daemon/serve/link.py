@@ -48,6 +48,7 @@ class Engine(Protocol):
         constraint: bool,
         multiline: bool,
         indent: str,
+        ahead: bool,
         deadline_ms: int,
     ) -> Suggestions:
         """Suggestions for the fields of a `SavedRequest`; cancelling the await withdraws the request."""

@@ -640,9 +640,11 @@ class Server(LanguageServer):
             deadline_ms=settings.deadline_ms,
         )
 
-    async def _ask(self, question: SavedRequest, place: Place, snapshot: Snapshot, invoked: bool) -> Found:
+    async def _ask(
+        self, question: SavedRequest, place: Place, snapshot: Snapshot, invoked: bool, ahead: bool = False
+    ) -> Found:
         """What the engine says of a place, remembered. Raises TreegraftError when it cannot answer."""
-        answer = await self._link.complete(**question.question())
+        answer = await self._link.complete(**question.question(), ahead=ahead)
         found = found_in(answer, place, snapshot, invoked, self.settings.min_probability, self.counters)
         if found.offers:
             self.memory.remember(place, found.offers)
@@ -665,7 +667,7 @@ class Server(LanguageServer):
     async def _ask_quietly(self, place: Place, snapshot: Snapshot) -> Found:
         """As `_ask`, for nobody: what goes wrong will be told when somebody asks."""
         try:
-            return await self._ask(self._question(place, snapshot, ""), place, snapshot, False)
+            return await self._ask(self._question(place, snapshot, ""), place, snapshot, False, ahead=True)
         except TreegraftError as problem:
             return Found([], str(problem))
 
