@@ -64,7 +64,7 @@ class Questions:
 
     def __init__(self) -> None:
         self._running: dict[Key, Question] = {}
-        self._later: dict[str, asyncio.TimerHandle] = {}
+        self._later: asyncio.TimerHandle | None = None
 
     def begin(self, key: Key, place: Place, work: Coroutine[Any, Any, Found]) -> Question:
         """Ask; what ran under this key is given up."""
@@ -85,8 +85,7 @@ class Questions:
 
     def give_way(self, key: Key, later: Place | None) -> None:
         """Another request came, for `later` (None: for nothing): what runs goes on only if its answer may do for that."""
-        if (waiting := self._later.pop(key[0], None)) is not None:
-            waiting.cancel()
+        self._cancel_later()
         question = self._running.get(key)
         if question is None:
             return
@@ -95,18 +94,21 @@ class Questions:
         else:
             question.task.cancel()
 
-    def later(self, key: Key, after_s: float, begin: Callable[[], None]) -> None:
-        """Call `begin` after a while without another request of this document."""
-        if (waiting := self._later.pop(key[0], None)) is not None:
-            waiting.cancel()
-        self._later[key[0]] = asyncio.get_running_loop().call_later(after_s, begin)
+    def later(self, after_s: float, begin: Callable[[], None]) -> None:
+        """Call `begin` after a while without another request, of whatever document: one person looks at one."""
+        self._cancel_later()
+        self._later = asyncio.get_running_loop().call_later(after_s, begin)
 
     def drop_all(self) -> None:
         """The client has left."""
-        for waiting in self._later.values():
-            waiting.cancel()
+        self._cancel_later()
         for question in self._running.values():
             question.task.cancel()
+
+    def _cancel_later(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
 
     def _ended(self, key: Key, task: asyncio.Task[Found]) -> None:
         question = self._running.get(key)

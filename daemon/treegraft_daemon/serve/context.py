@@ -32,13 +32,12 @@ def siblings(
     file must be left alone.
     """
     others = [other for other in recent if other.uri != snapshot.uri and _may_be_read(other)]
-    others = [other for other in others if not is_excluded(other.path)]
     others.sort(key=lambda other: _distance(snapshot, other))  # stable: the order of use remains among equals
     found: list[tuple[str, bytes]] = []
     for other in others:
         if len(found) == n_files:
             break
-        if len(other.text) <= budget_bytes:
+        if len(other.text) <= budget_bytes and not is_excluded(other.path):
             budget_bytes -= len(other.text)
             found.append((other.path, other.text))
     return found

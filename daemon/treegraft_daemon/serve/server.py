@@ -662,7 +662,7 @@ class Server(LanguageServer):
                 self.counters.add("looked_ahead")
                 self._questions.begin(key, after, self._ask_quietly(after, replace(snapshot, text=after.text)))
 
-        self._questions.later(key, LOOK_AHEAD_AFTER_S, look)
+        self._questions.later(LOOK_AHEAD_AFTER_S, look)
 
     async def _ask_quietly(self, place: Place, snapshot: Snapshot) -> Found:
         """As `_ask`, for nobody: what goes wrong will be told when somebody asks."""
