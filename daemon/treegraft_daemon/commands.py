@@ -210,11 +210,12 @@ def _siblings(path: Path, language: str | None, settings: Settings) -> list[tupl
     others = [other for other in own.parent.iterdir() if other.is_file() and other != own]
     others = [other for other in others if language_of(str(other)) == language]
     exclusion = Exclusion(settings.excluded_files, respects_gitignore=settings.respect_gitignore)
-    others = [other for other in others if not exclusion.reason(str(other))]
     found: list[tuple[str, bytes]] = []
     for other in sorted(others, key=lambda other: -other.stat().st_mtime):
         if len(found) == settings.context_siblings:
             break
+        if exclusion.reason(str(other)):
+            continue
         try:
             found.append((str(other), read_source(other, limit=200_000)))
         except BadInput:

@@ -210,6 +210,11 @@ ClientMessage = Hello | Put | Complete | Cancel | Close | Tell | Status | Stop
 EngineMessage = Welcome | Suggestions | StatusReport | Problem
 
 
+def stages_ms(timings: Timings) -> dict[str, float]:
+    """Milliseconds by stage, the stages named without their unit."""
+    return {name.removesuffix("_ms"): ms for name, ms in as_dict(timings).items() if name.endswith("_ms")}
+
+
 def as_dict(struct: msgspec.Struct) -> dict[str, Any]:
     """The fields of a message or part of one, for JSON and for people."""
     return msgspec.structs.asdict(struct)

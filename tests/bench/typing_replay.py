@@ -43,12 +43,10 @@ async def measure(options: argparse.Namespace, settings: Settings, files: list[c
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for language in options.languages:
-        fitting = [file for file in files if file.language == language and len(file.text) in SIZES]
-        fitting = [
-            file for file in fitting if b"\r" not in file.text and Judge(language).first_error(file.text) is None
-        ]
-        rng.shuffle(fitting)
         tally, judge = Tally(), Judge(language)
+        fitting = [file for file in files if file.language == language and len(file.text) in SIZES]
+        fitting = [file for file in fitting if b"\r" not in file.text and judge.first_error(file.text) is None]
+        rng.shuffle(fitting)
 
         def breaks(before: str, text: str, after: str, judge: Judge = judge) -> bool:
             return judge.adds_error(before.encode(), text.encode(), after.encode())

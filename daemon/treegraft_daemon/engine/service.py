@@ -52,7 +52,7 @@ from treegraft_protocol.messages import (
     Suggestions,
     Tell,
     Welcome,
-    as_dict,
+    stages_ms,
 )
 
 log = logging.getLogger(__name__)
@@ -222,9 +222,8 @@ class Service:
             counters=self.counters,
             queue_ms=(job.started - job.arrived) * 1000,
         )
-        for name, value in as_dict(found.timings).items():
-            if name.endswith("_ms"):
-                self.latencies.add(name.removesuffix("_ms"), value)
+        for stage, ms in stages_ms(found.timings).items():
+            self.latencies.add(stage, ms)
         self.counters.add("tokens_written", found.timings.n_steps)
         if job.cancelled():
             self.counters.add("tokens_wasted_by_cancel", found.timings.n_steps)

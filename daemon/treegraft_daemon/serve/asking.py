@@ -122,6 +122,8 @@ def found_in(
     answer: Suggestions, place: Place, snapshot: Snapshot, invoked: bool, min_probability: float, counters: Counters
 ) -> Found:
     """What of an answer is worth showing; asked by hand, all of it is."""
+    from treegraft_protocol.messages import stages_ms  # there by now: the answer is one of its messages
+
     sure = [item for item in answer.items if invoked or item.probability >= min_probability]
     offers = _offers([(item.text, item.log_weight) for item in sure], place)
     reason = _REASONS.get(answer.reason, answer.reason)
@@ -139,7 +141,7 @@ def found_in(
         why = answer.reason.removeprefix("constraint off: ")
         why = why or f"no grammar for {snapshot.language_id or snapshot.name}"
         unchecked = f"suggestions are not checked: {why}"
-    return Found(offers, reason, unchecked, _stages(answer.timings))
+    return Found(offers, reason, unchecked, stages_ms(answer.timings))
 
 
 def _offers(found: list[tuple[bytes, float]], place: Place) -> list[Offer]:
@@ -160,9 +162,3 @@ def _is_utf8(text: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _stages(timings: Any) -> dict[str, float]:
-    from treegraft_protocol.messages import as_dict
-
-    return {name: value for name, value in as_dict(timings).items() if name.endswith("_ms")}

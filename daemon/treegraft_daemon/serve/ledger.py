@@ -7,7 +7,7 @@ it takes to see whether they stay.
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from treegraft_daemon.telemetry import Counters, Latencies
@@ -15,7 +15,6 @@ from treegraft_daemon.telemetry import Counters, Latencies
 logger = logging.getLogger(__name__)
 
 MAX_OFFERED = 256
-MAX_TRACES = 64
 MAX_UNTOLD = 512  # measurements of one stage that wait to be told
 
 
@@ -25,9 +24,9 @@ class Trace:
 
     number: int
     name: str
-    language: str
     invoked: bool
     started: float
+    language: str = ""
     reason: str = ""
     outcome: str = ""
     n_offers: int = 0
@@ -59,18 +58,17 @@ class Ledger:
     def __init__(self, counters: Counters) -> None:
         self.counters = counters
         self.latencies = Latencies()
-        self.traces: deque[Trace] = deque(maxlen=MAX_TRACES)
+        self.last: Trace | None = None  # the story of the newest request
         self._offered: OrderedDict[str, Offered] = OrderedDict()
         self._n_requests = 0
         self._n_offered = 0
         self._told: dict[str, int] = {}
         self._untold_ms: dict[str, list[float]] = {}
 
-    def begin(self, name: str, language: str, invoked: bool, now: float) -> Trace:
+    def begin(self, name: str, invoked: bool, now: float) -> Trace:
         """A request came."""
         self._n_requests += 1
-        trace = Trace(self._n_requests, name, language, invoked, now)
-        self.traces.append(trace)
+        self.last = trace = Trace(self._n_requests, name, invoked, now)
         self.counters.add("requests")
         return trace
 
@@ -78,7 +76,7 @@ class Ledger:
         """It was answered; the first call counts."""
         if trace.outcome:
             return
-        trace.outcome, trace.n_offers, trace.reason = outcome, n_offers, reason or trace.reason
+        trace.outcome, trace.n_offers, trace.reason = outcome, n_offers, reason
         trace.total_ms = (now - trace.started) * 1000
         if outcome in ("shown", "remembered"):
             self.counters.add("suggestions_offered")
@@ -104,9 +102,9 @@ class Ledger:
             self.counters.add("characters_accepted", len(offered.text.decode("utf-8", "replace")))
         return offered
 
-    def retained(self, offered: Offered, document: bytes | None) -> None:
+    def retained(self, offered: Offered, document: bytes) -> None:
         """Some time after accepting: does it still stand in the document?"""
-        stays = document is not None and offered.text.strip() in document
+        stays = offered.text.strip() in document
         self.counters.add("suggestions_retained" if stays else "suggestions_changed_later")
 
     def untold(self) -> tuple[dict[str, int], dict[str, list[float]]]:

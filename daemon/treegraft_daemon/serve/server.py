@@ -490,7 +490,7 @@ class Server(LanguageServer):
         key = (uri, channel)
         now = asyncio.get_running_loop().time()
         document = self.documents.use(uri)
-        trace = self.ledger.begin(document.snapshot().name if document else uri, "", invoked, now)
+        trace = self.ledger.begin(document.snapshot().name if document else uri, invoked, now)
         self._tell_engine_soon()
         why_not = "the document is not open" if document is None else self._refusal(document.snapshot())
         if document is None or why_not:
@@ -565,8 +565,10 @@ class Server(LanguageServer):
             self.ledger.end(wish.trace, "outrun", clock(), reason="the document went on meanwhile")
             return wish.render([])
         wish.trace.stages_ms = dict(found.stages_ms)
-        outcome = "shown" if found.offers else "nothing"
-        self.ledger.end(wish.trace, outcome, clock(), len(found.offers), found.reason or "the model had nothing to say")
+        if found.offers:
+            self.ledger.end(wish.trace, "shown", clock(), len(found.offers))
+        else:
+            self.ledger.end(wish.trace, "nothing", clock(), reason=found.reason or "the model had nothing to say")
         self._look_ahead(wish.place, wish.snapshot, found.offers)
         return wish.render(found.offers)
 
@@ -884,7 +886,7 @@ class Server(LanguageServer):
 
     async def _why(self, shows: bool = False) -> dict[str, Any]:
         """What became of the last request, in one sentence, and its story; nothing of any text is in it."""
-        trace = self.ledger.traces[-1] if self.ledger.traces else None
+        trace = self.ledger.last
         sentence = "nothing was asked for yet" if trace is None else trace.sentence()
         engine = await self._link.status()
         if engine is not None and engine.state != "ready":
