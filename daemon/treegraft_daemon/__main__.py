@@ -11,10 +11,9 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
 
 from treegraft_daemon import __version__
-from treegraft_daemon.config import LOG_LEVELS, Settings
+from treegraft_daemon.config import LOG_LEVELS, Settings, given
 from treegraft_daemon.errors import BadInput, TreegraftError
 
 SERVE_FLAGS = ("--stdio", "--tcp", "--socket", "--pipe", "--listen-unix", "--clientProcessId")
@@ -165,16 +164,10 @@ def _settings(options: argparse.Namespace) -> Settings:
     settings, problems = Settings.load()
     for problem in problems:
         print(f"treegraft: {problem}", file=sys.stderr)
-    settings, problems = settings.overlay(given_settings(options))
+    settings, problems = settings.overlay(given(vars(options)))
     if problems:
         raise BadInput(problems[0].rpartition(";")[0])
     return settings
-
-
-def given_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """The settings that the command line gave."""
-    names = {item.name for item in fields(Settings)}
-    return {name: value for name, value in vars(options).items() if name in names and value is not None}
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from treegraft_daemon.config import (
     as_page,
     as_schema,
     camel_case,
+    given,
     runtime_dir,
     settings_file,
 )
@@ -53,7 +54,7 @@ def serve(options: argparse.Namespace, settings: Settings) -> int:
     gc.freeze()
     gc.enable()
 
-    return server.run(settings, _transport(options))
+    return server.run(settings, _transport(options), pinned=frozenset(given(vars(options))))
 
 
 def _transport(options: argparse.Namespace) -> Transport:

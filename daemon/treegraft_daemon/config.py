@@ -105,6 +105,12 @@ class Settings:
         return replace(self, **good), problems
 
 
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a command line's options that are settings and were given."""
+    names = {item.name for item in fields(Settings)}
+    return {name: value for name, value in options.items() if name in names and value is not None}
+
+
 def runtime_dir() -> Path:
     """Folder of sockets and locks, one per user; `TREEGRAFT_RUNTIME_DIR` overrides it. Not created here."""
     override = os.environ.get("TREEGRAFT_RUNTIME_DIR")

@@ -274,6 +274,14 @@ async def test_no_source_text_in_the_log(start: Start, tmp_path: Path) -> None:
     assert b"secret_word" not in await process.errors
 
 
+async def test_an_editors_settings_do_not_override_the_command_line(start: Start) -> None:
+    process = await start("--stdio", "--model", "embedded")
+    await process.client.initialize(initializationOptions={"model": "/models/other", "maxTokens": 7})
+    assert (await process.client.call("treegraft/status"))["result"]["model"] == "embedded"
+    await process.client.leave()
+    assert await process.exit_code() == 0
+
+
 async def test_unknown_flags_are_warned_about(start: Start) -> None:
     process = await start("--stdio", "--node-ipc", "--whatever=1")
     await process.client.initialize()
