@@ -205,3 +205,40 @@ def test_the_table_names_parts_and_holds_nobody_twice() -> None:
     }
     assert python["test"] >= {"click", "flask", "jinja2", "werkzeug", "rich", "aiohttp", "httpx", "attrs", "networkx"}
     assert python["dev"] >= {"tornado", "requests", "starlette", "fastapi", "black", "pytest"}
+
+
+def test_a_network_is_trained_from_packed_text_and_written_in_int8(
+    files: list[SourceFile], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    from treegraft_daemon.training import network, packing
+
+    monkeypatch.setattr(packing, "JUDGED", {"python": 6})
+    parts = {"train": files[:32], "dev": files[32:40], "test": files[40:]}
+    packing.pack(parts, folder / "tokenizer.json", tmp_path / "data", 1)
+    data = tmp_path / "data" / "0"
+    tokens = network.read_documents(data, "train")["python"]
+    assert tokens.tolist() == corpus.tokenize(files[:8], folder / "tokenizer.json")["pip-0"]["python"].tolist() + [
+        token
+        for name in ("pip-1", "pip-2", "pip-3")
+        for token in corpus.tokenize(files[:32], folder / "tokenizer.json")[name]["python"].tolist()
+    ]
+    arguments = ["--data", str(data), "--out", str(tmp_path / "out"), "--seconds", "3", "--rows", "2", "--small"]
+    network.train(network._options().parse_args([*arguments, "--workers", "0"]))
+    holes_read = np.load(tmp_path / "out" / "holes-test.npz")
+    assert -holes_read["logp"].mean() < np.log(400), "it has learned more than which tokens there are"
+    weights = {name: one for n in range(3) for name, one in np.load(tmp_path / "out" / f"network-{n}.npz").items()}
+    assert weights["layers.1.down"].dtype == np.int8
+    assert weights["layers.1.down.scales"].shape == (128, 256 // network.GROUP)
+
+
+def test_the_window_marks_the_ends_of_a_document() -> None:
+    from treegraft_daemon.training.window import END, LANGUAGE, OTHER, PREFIX, PREFIX_STEP, SUFFIX, window
+
+    short = window("python", [5, 6], [7, 8], whole_suffix=True).tolist()
+    assert short == [LANGUAGE["python"], SUFFIX, 7, 8, END, PREFIX, END, 5, 6]
+    assert window("unknown", [5], [], whole_suffix=True).tolist() == [OTHER, PREFIX, END, 5]
+    long = [window("go", list(range(1, 700 + n)), [7] * 200, whole_suffix=True).tolist() for n in range(PREFIX_STEP)]
+    starts = {tuple(one[: one.index(PREFIX) + 2]) for one in long}
+    assert len(starts) == 2, "the start of the prefix moves once in so many keystrokes"
+    assert all(END not in one for one in long)
