@@ -223,7 +223,7 @@ def test_a_network_is_trained_from_packed_text_and_written_in_int8(
         for name in ("pip-1", "pip-2", "pip-3")
         for token in corpus.tokenize(files[:32], folder / "tokenizer.json")[name]["python"].tolist()
     ]
-    arguments = ["--data", str(data), "--out", str(tmp_path / "out"), "--seconds", "3", "--rows", "2", "--small"]
+    arguments = ["--data", str(data), "--out", str(tmp_path / "out"), "--steps", "14", "--rows", "1", "--small"]
     network.train(network._options().parse_args([*arguments, "--workers", "0"]))
     holes_read = np.load(tmp_path / "out" / "holes-test.npz")
     assert -holes_read["logp"].mean() < np.log(400), "it has learned more than which tokens there are"

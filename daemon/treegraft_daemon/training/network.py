@@ -344,7 +344,9 @@ def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, required=True, help="from the first step to the last")
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--seconds", type=float, help="from the first step to the last")
+    length.add_argument("--steps", type=int, help="as many, however long they take")
     parser.add_argument("--rows", type=int, default=96, help="examples per step")
     parser.add_argument("--workers", type=int, default=13)
     parser.add_argument("--rate", type=float, default=0.02)
@@ -405,8 +407,11 @@ def train(options: argparse.Namespace) -> None:
     tell("compiled")
     first, step = time.monotonic(), 0
     told, losses = first, []
-    while (now := time.monotonic()) - first < options.seconds:
-        done = (now - first) / options.seconds
+    while True:
+        now = time.monotonic()
+        done = step / options.steps if options.steps else (now - first) / options.seconds
+        if done >= 1:
+            break
         ids, targets = next(loader)
         loss = compiled(ids.to(device, non_blocking=True), targets.to(device, non_blocking=True))
         loss.backward()
