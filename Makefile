@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NATIVE := setup.py $(wildcard grammars/treegraft_grammars/*.pyx grammars/treegraft_grammars/*.pxd grammars/treegraft_grammars/simulator/*)
 
-.PHONY: demo test lint check-all clean
+.PHONY: demo test lint check-all editors clean
 
 demo: .venv/base
 	@$(BIN)/python examples/demo.py
@@ -22,6 +22,12 @@ lint: .venv/full
 check-all: .venv/full lint
 	$(BIN)/python tests/sources.py
 	$(BIN)/python -m pytest -q -m "not gpu and not editor" --timeout 3600
+
+# Real Neovims, Emacs, Helix and VS Code, fetched into .cache/editors (2 GB, Debian, some minutes).
+editors: .venv/full
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[editors]" -c constraints.txt
+	sh tests/editors/fetch.sh
+	$(BIN)/python -m pytest -q -m editor
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -1,0 +1,71 @@
+"""What tests with real editors share: where the programs are, a home of its own for treegraft, the engine's process.
+
+`sh tests/editors/fetch.sh` brings the editors; what is not there is skipped with a reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parents[1]
+FETCHED = ROOT / ".cache" / "editors"
+EDITORS = ROOT / "editors"
+
+
+def program(name: str) -> Path:
+    """A fetched editor, or the one on PATH; skips the test where neither is there."""
+    fetched = FETCHED / "bin" / name
+    if fetched.exists():
+        return fetched
+    if (found := shutil.which(name)) is not None:
+        return Path(found)
+    pytest.skip(f"no {name}: sh tests/editors/fetch.sh")
+
+
+def wait_for(look: Callable[[], T], seconds: float = 10.0, pause: float = 0.01) -> T:
+    """What `look` gives as soon as that is something; the last answer when the time is over."""
+    end = time.monotonic() + seconds
+    while not (found := look()) and time.monotonic() < end:
+        time.sleep(pause)
+    return found
+
+
+@dataclass
+class Home:
+    """A folder for a user who has installed treegraft, and what an editor of theirs is started with."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def file(self, name: str, text: str) -> Path:
+        path = self.folder / "work" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def treegraft(self, *arguments: str) -> str:
+        return subprocess.run(
+            ["treegraft", *arguments], env=self.environment, capture_output=True, text=True, timeout=60
+        ).stdout
+
+    def engine_pid(self) -> int | None:
+        report = json.loads(self.treegraft("status", "--json"))
+        return report.get("pid") if report.get("running") else None
+
+    def kill_engine(self) -> None:
+        pid = self.engine_pid()
+        assert pid is not None, "an engine runs"
+        os.kill(pid, signal.SIGKILL)
