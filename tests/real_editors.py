@@ -52,7 +52,7 @@ class Home:
 
     def file(self, name: str, text: str) -> Path:
         path = self.folder / "work" / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         return path
 

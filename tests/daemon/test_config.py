@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from treegraft_daemon import __version__
 from treegraft_daemon.config import Settings, as_page, as_schema
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
 
 
 def schema_text() -> str:
@@ -74,6 +76,16 @@ def test_a_folder_for_a_file_of_settings_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "made"), [("settings.md", as_page()), ("settings.schema.json", schema_text())])
 def test_the_page_and_the_schema_are_those_of_the_table(name: str, made: str) -> None:
     assert (DOCS / name).read_text() == made, f"docs/{name} is stale: `treegraft settings` writes it"
+
+
+def test_the_settings_and_the_version_of_the_vscode_extension_are_ours() -> None:
+    manifest = json.loads((ROOT / "editors" / "vscode" / "package.json").read_text())
+    assert manifest["version"] == __version__
+    offered = manifest["contributes"]["configuration"]["properties"]
+    own = {"treegraft.path", "treegraft.interpreter", "treegraft.trace.server"}
+    servers = {name: value for name, value in offered.items() if name not in own}
+    wanted = {f"treegraft.{name}": {**value, "scope": "resource"} for name, value in as_schema()["properties"].items()}
+    assert servers == wanted, "npm run settings --prefix editors/vscode"
 
 
 def test_the_schema_takes_the_defaults_and_names_every_setting() -> None:

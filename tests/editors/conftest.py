@@ -27,6 +27,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         "TREEGRAFT_RUNTIME_DIR": str(folder / "run"),
         "TREEGRAFT_CONFIG": str(folder / "none.toml"),
     }
+    # An editor may ask a login shell for its environment.
+    (folder / ".profile").write_text(f"export PATH={environment['PATH']}\n")
     made = Home(folder, environment)
     yield made
     made.treegraft("stop")

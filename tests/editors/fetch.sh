@@ -93,7 +93,7 @@ vscode() {
     [ -e .complete ] && return 0
     [ -e package.json ] || echo '{"private": true}' >package.json
     echo "fetching code-server ..."
-    npm install --silent --no-audit --no-fund node@24 playwright-core@1.65
+    npm install --silent --no-audit --no-fund node@24
     PATH=$root/vscode/node_modules/node/bin:$PATH
     # Its native parts (search, watching, credentials) are not needed to edit a file, and take minutes to build.
     npm install --silent --no-audit --no-fund --ignore-scripts code-server@4.139
