@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -41,6 +42,21 @@ def wait_for(look: Callable[[], T], seconds: float = 10.0, pause: float = 0.01) 
     while not (found := look()) and time.monotonic() < end:
         time.sleep(pause)
     return found
+
+
+def snippet(name: str) -> str:
+    """The block of editors/README.md that is marked with this name."""
+    found = re.search(rf"^```\w+ {name}\n(.*?)^```$", (EDITORS / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert found is not None, f"editors/README.md has a snippet for {name}"
+    return found[1]
+
+
+def saved(path: Path) -> str:
+    """What is in the file; nothing in the moment in which an editor puts a new one in its place."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
 
 
 @dataclass

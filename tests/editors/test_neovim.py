@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from editor_samples import KEYS, PAIRS, PYTHON, REST, Pair
-from real_editors import EDITORS, Home, program, wait_for
+from real_editors import EDITORS, Home, program, snippet, wait_for
 from treegraft_grammars.judge import Judge
 
 pynvim = pytest.importorskip("pynvim")
@@ -24,13 +24,6 @@ pynvim = pytest.importorskip("pynvim")
 pytestmark = [pytest.mark.editor, pytest.mark.timeout(240)]
 
 VERSIONS = ("0.12", "0.10", "0.7")
-# The snippet of the README, and nothing else.
-NATIVE = """
-vim.lsp.config('treegraft', { cmd = { 'treegraft', '--stdio' } })
-vim.lsp.enable('treegraft')
-vim.lsp.inline_completion.enable()
-vim.keymap.set('i', '<Tab>', function() if not vim.lsp.inline_completion.get() then return '<Tab>' end end, { expr = true })
-"""
 # What every plugin that closes pairs does, in its shortest form.
 CLOSES_PAIRS = """
 inoremap ( ()<Left>
@@ -122,7 +115,7 @@ def nvim(request: pytest.FixtureRequest, home: Home, monkeypatch: pytest.MonkeyP
 def any_nvim(request: pytest.FixtureRequest, home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Neovim]:
     """A Neovim with the plugin, or 0.12 without."""
     if request.param == "native":
-        editor = Neovim("0.12", home, monkeypatch, NATIVE, plugin=False)
+        editor = Neovim("0.12", home, monkeypatch, snippet("neovim"), plugin=False)
     else:
         editor = Neovim(request.param, home, monkeypatch, "require('treegraft').setup()", plugin=True)
     yield editor
