@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NATIVE := setup.py $(wildcard grammars/treegraft_grammars/*.pyx grammars/treegraft_grammars/*.pxd grammars/treegraft_grammars/simulator/*)
 
-.PHONY: demo test lint check-all editors clean
+.PHONY: demo test lint check-all editors dist clean
 
 demo: .venv/base
 	@$(BIN)/python examples/demo.py
@@ -28,6 +28,19 @@ editors: .venv/full
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[editors]" -c constraints.txt
 	sh tests/editors/fetch.sh
 	$(BIN)/python -m pytest -q -m editor
+
+# What is released, in dist/: sdist, wheel (one for Python 3.11 and later), .vsix; the wheel tried in an empty environment.
+dist: .venv/base
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dist]" -c constraints.txt
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist >/dev/null
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m auditwheel repair --wheel-dir dist/repaired dist/*.whl
+	rm dist/*.whl && mv dist/repaired/*.whl dist && rmdir dist/repaired
+	npm ci --prefix editors/vscode --no-audit --no-fund
+	npm run --prefix editors/vscode package
+	mv editors/vscode/dist/treegraft.vsix dist/treegraft-$$($(BIN)/treegraft --version | cut -d' ' -f2).vsix
+	$(BIN)/python tests/installed.py dist/*.whl
+	@ls -l dist
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -33,7 +33,8 @@ class ScriptedEngine:
         self.path = path
         self.answers: list[str] = ["return sum(values)"]
         self.constrained = True
-        self.probability = 1.0
+        self.probability = 1.0  # of the first answer
+        self.further = 1.0  # how much less probable each further one is
         self.reason = ""
         self.problem: str | None = None  # code of a Problem to answer with instead
         self.dies_when_asked = False
@@ -157,7 +158,7 @@ class _Connection:
             items = tuple(
                 Suggestion(
                     text=text.encode(), log_weight=-1.0 - n, log_probability=-1.0 - n, stop_reason="line", n_tokens=3,
-                    n_checks=3, probability=engine.probability,
+                    n_checks=3, probability=engine.probability * engine.further**n,
                 )
                 for n, text in enumerate(engine.answers[: message.n])
             )  # fmt: skip

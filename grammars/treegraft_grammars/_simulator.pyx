@@ -5,7 +5,7 @@ A `Simulator` belongs to one grammar; its lock serialises all native work, since
 is taken without holding the GIL whenever another thread has it, so a long parse never blocks the interpreter.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AsString, PyBytes_Size
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
@@ -181,7 +181,7 @@ cdef class Simulator:
 
     def probe(self, bytes data not None) -> None:
         """A continuation to try behind an undecided text, before all others; after `prepare`."""
-        if not probes_add_suffix(&self.native.probes, <const uint8_t *> PyBytes_AS_STRING(data), len(data)):
+        if not probes_add_suffix(&self.native.probes, <const uint8_t *> PyBytes_AsString(data), len(data)):
             raise MemoryError("no memory for the spellings of a grammar")
         probes_prefer(&self.native.probes, self.native.probes.n_suffixes - 1)
 
@@ -372,8 +372,8 @@ cdef class ParseState:
         """The state after `data`, or None when no continuation could parse."""
         cdef Frontier *made
         cdef Simulator_c *native = self.simulator.native
-        cdef Py_ssize_t length = PyBytes_GET_SIZE(data)
-        cdef const uint8_t *text = <const uint8_t *> PyBytes_AS_STRING(data)
+        cdef Py_ssize_t length = PyBytes_Size(data)
+        cdef const uint8_t *text = <const uint8_t *> PyBytes_AsString(data)
         if length == 0:
             return self
         if not self.has_room(length):
@@ -396,8 +396,8 @@ cdef class ParseState:
         """Whether `suffix` is read to its end without error and something could follow."""
         cdef Simulator_c *native = self.simulator.native
         cdef bint result
-        cdef Py_ssize_t length = PyBytes_GET_SIZE(suffix)
-        cdef const uint8_t *text = <const uint8_t *> PyBytes_AS_STRING(suffix)
+        cdef Py_ssize_t length = PyBytes_Size(suffix)
+        cdef const uint8_t *text = <const uint8_t *> PyBytes_AsString(suffix)
         if length == 0:
             return True
         if not self.has_room(length):
@@ -411,8 +411,8 @@ cdef class ParseState:
     cdef uint32_t how_far(self, bytes suffix):
         cdef Simulator_c *native = self.simulator.native
         cdef uint32_t result
-        cdef Py_ssize_t length = PyBytes_GET_SIZE(suffix)
-        cdef const uint8_t *text = <const uint8_t *> PyBytes_AS_STRING(suffix)
+        cdef Py_ssize_t length = PyBytes_Size(suffix)
+        cdef const uint8_t *text = <const uint8_t *> PyBytes_AsString(suffix)
         if not self.has_room(length):
             return 0
         take(native)
@@ -427,7 +427,7 @@ cdef class ParseState:
 
     def meets(self, bytes suffix not None) -> bool:
         """Whether the document may be this text followed by exactly `suffix`."""
-        return self.how_far(suffix) > <uint32_t> PyBytes_GET_SIZE(suffix)
+        return self.how_far(suffix) > <uint32_t> PyBytes_Size(suffix)
 
     def complete(self) -> bool:
         """Whether the text may end here."""
@@ -471,8 +471,8 @@ cdef class ParseState:
         """Read `data` from here, past errors too: state, place of the first error, its token, confidence."""
         cdef Outcome outcome
         cdef Simulator_c *native = self.simulator.native
-        cdef Py_ssize_t length = PyBytes_GET_SIZE(data)
-        cdef const uint8_t *text = <const uint8_t *> PyBytes_AS_STRING(data)
+        cdef Py_ssize_t length = PyBytes_Size(data)
+        cdef const uint8_t *text = <const uint8_t *> PyBytes_AsString(data)
         if not self.has_room(length):
             raise OverflowError("text is longer than 2 GiB")
         take(native)

@@ -51,6 +51,13 @@ async def test_asked_by_hand_there_are_several_candidates(client: Client, engine
     assert engine.asked[0].n == 3
 
 
+async def test_a_candidate_far_less_probable_than_the_first_is_not_offered(
+    client: Client, engine: ScriptedEngine
+) -> None:
+    engine.answers, engine.probability, engine.further = ["pass", "return values", "raise"], 0.01, 0.1
+    assert texts(await client.complete(1, 4, trigger=1)) == ["pass", "return values"]
+
+
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("before", ["x = ", "é = ", "語='😋' + ", "\ty\f= ", "a\u2028b = "])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])

@@ -25,6 +25,9 @@ Key = tuple[str, str]  # uri and channel
 
 GRACE_S = 0.05  # a question that was typed over may still be of use to the next request, if that comes so soon
 
+# A further candidate is worth a look if it is so much as probable as the first; below come loops and half words.
+FURTHER = 1 / 50
+
 # Codes of the wire, as a person reads them.
 _REASONS = {
     "loading": "the model is being loaded",
@@ -121,10 +124,12 @@ class Questions:
 def found_in(
     answer: Suggestions, place: Place, snapshot: Snapshot, invoked: bool, min_probability: float, counters: Counters
 ) -> Found:
-    """What of an answer is worth showing; asked by hand, all of it is."""
+    """What of an answer is worth showing; asked by hand, its best is, whatever it is, and what comes near it."""
     from treegraft_protocol.messages import stages_ms  # there by now: the answer is one of its messages
 
-    sure = [item for item in answer.items if invoked or item.probability >= min_probability]
+    best = max((item.probability for item in answer.items), default=0.0)
+    least = best * FURTHER if invoked else min_probability
+    sure = [item for item in answer.items if item.probability >= least]
     offers = _offers([(item.text, item.log_weight) for item in sure], place)
     reason = _REASONS.get(answer.reason, answer.reason)
     if answer.items and not sure:
