@@ -27,6 +27,7 @@ check-all: .venv/full lint
 editors: .venv/full
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[editors]" -c constraints.txt
 	sh tests/editors/fetch.sh
+	npm ci --prefix editors/vscode --no-audit --no-fund
 	$(BIN)/python -m pytest -q -m editor
 
 # What is released, in dist/: sdist, wheel (one for Python 3.11 and later), .vsix; the wheel tried in an empty environment.

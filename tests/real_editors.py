@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,6 +66,24 @@ class Home:
 
     folder: Path
     environment: dict[str, str]
+
+    @classmethod
+    def made(cls, folder: Path) -> Home:
+        """In an empty folder."""
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(folder),
+            "XDG_CONFIG_HOME": str(folder / "config"),
+            "XDG_STATE_HOME": str(folder / "state"),
+            "XDG_DATA_HOME": str(folder / "data"),
+            "XDG_CACHE_HOME": str(folder / "cache"),
+            "TREEGRAFT_RUNTIME_DIR": str(folder / "run"),
+            "TREEGRAFT_CONFIG": str(folder / "none.toml"),
+        }
+        # An editor may ask a login shell for its environment.
+        (folder / ".profile").write_text(f"export PATH={environment['PATH']}\n")
+        return cls(folder, environment)
 
     def file(self, name: str, text: str) -> Path:
         path = self.folder / "work" / name

@@ -57,6 +57,13 @@ def test_a_closed_bracket_in_the_middle_of_the_suggestion_asks_anew() -> None:
     assert recalled("f$0\n", ["(a, b):"], "f($0)\n") is None
 
 
+def test_a_bracket_that_the_editor_closed_ends_what_was_typed_and_nothing_else() -> None:
+    assert recalled("f$0\n", ["(a) as b:\n  c()"], "f($0)\n") is None
+    assert recalled("f$0\n", ["(a, (b), c())"], "f($0)\n") == ["a, (b), c()"]
+    assert recalled("x = $0\n", ['"a" + "b"'], 'x = "$0"\n') is None
+    assert recalled("x = $0\n", ['"it\'s"'], 'x = "$0"\n') == ["it's"]
+
+
 def test_taking_back_more_than_was_typed_asks_anew() -> None:
     assert recalled("ret$0", ["urn"], "re$0") is None
 

@@ -206,6 +206,28 @@ def test_candidates_take_turns(nvim: Neovim, home: Home) -> None:
     assert wait_for(lambda: nvim.text() == PYTHON + "    for " + shown + "\n", 3)
 
 
+def test_what_stands_behind_the_cursor_is_drawn_behind_the_last_line(nvim: Neovim) -> None:
+    """No server needed: a suggestion of two lines between brackets, as it is drawn."""
+    nvim.nvim.current.buffer[:] = ["f()"]
+    nvim.nvim.current.window.cursor = (1, 2)
+    nvim.lua(
+        """package.loaded['treegraft.client'].request = function(_, _, handler)
+             vim.schedule(function() handler(nil, { items = { { insertText = 'a,\\n  b' } } }) end)
+             return 1
+           end
+           package.loaded['treegraft.client'].notify = function() end"""
+    )
+    nvim.press("i<M-]>")
+    assert wait_for(lambda: nvim.ghost() == "a,\n  b", 3)
+    space = nvim.nvim.api.get_namespaces()["treegraft"]
+    ((_, row, column, drawn),) = nvim.nvim.current.buffer.api.get_extmarks(space, 0, -1, {"details": True})
+    assert (row, column) == (0, 2)
+    assert drawn["virt_text_pos"] == "overlay", "over the bracket"
+    assert "".join(text for text, _ in drawn["virt_lines"][-1]) == "  b)"
+    nvim.press("<Tab>")
+    assert wait_for(lambda: nvim.text() == "f(a,\n  b)\n", 3)
+
+
 def test_undo_takes_back_what_was_accepted_and_keeps_what_was_typed(nvim: Neovim, home: Home) -> None:
     nvim.open(home.file("mean.py", PYTHON))
     nvim.at_end()

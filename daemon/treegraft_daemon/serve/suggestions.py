@@ -176,12 +176,32 @@ def _rests(elder: Place, offers: Sequence[Offer], place: Place) -> list[Offer]:
     fitting = [
         offer
         for offer in offers
-        if len(offer.text) > n_typed + n_closed and offer.text.startswith(typed) and offer.text.endswith(closed)
+        if len(offer.text) > n_typed + n_closed
+        and offer.text.startswith(typed)
+        and offer.text.endswith(closed)
+        and not _breaks_out(offer.text[n_typed : len(offer.text) - n_closed], closed)
     ]
     # The costly comparison last: nearly all entries have been ruled out by now.
     if not fitting or not _surrounds(elder, place):
         return []
     return [Offer(offer.text[n_typed : len(offer.text) - n_closed], offer.log_weight) for offer in fitting]
+
+
+def _breaks_out(rest: bytes, closed: bytes) -> bool:
+    """Whether `rest` ends what the editor closed behind it, to open another that `closed` would then end.
+
+    It would lead to the document that was checked, but nobody reads it so who has just typed a bracket. Counted by marks
+    alone: those in strings are a reason to ask the model, no more.
+    """
+    opening = {41: 40, 93: 91, 125: 123}.get(closed[0]) if closed else None
+    if opening is None:
+        return closed[:1] in (b'"', b"'", b"`") and closed[0] in rest
+    depth = 0
+    for byte in rest:
+        depth += (byte == opening) - (byte == closed[0])
+        if depth < 0:
+            return True
+    return False
 
 
 def _typed(elder: Place, place: Place) -> tuple[int, int]:

@@ -69,23 +69,31 @@ end
 local function draw()
   clear(shown.buffer)
   local lines = vim.split(shown.text, '\n', { plain = true })
+  local line = api.nvim_buf_get_lines(shown.buffer, shown.row, shown.row + 1, false)[1] or ''
+  local after = line:sub(shown.column + 1)
   local first, rest = { { lines[1], 'TreegraftGhost' } }, {}
-  if not inline then
-    -- Over the line, so what stands behind the cursor is drawn again.
-    local line = api.nvim_buf_get_lines(shown.buffer, shown.row, shown.row + 1, false)[1] or ''
-    table.insert(first, { line:sub(shown.column + 1), 'Normal' })
-  end
   for number = 2, #lines do
     table.insert(rest, { { lines[number], 'TreegraftGhost' } })
   end
+  local last = #rest > 0 and rest[#rest] or first
+  -- What stands behind the cursor comes after all of the suggestion. Where it cannot move, it is drawn again there.
+  local covers = after ~= '' and (#rest > 0 or not inline)
+  if covers then
+    table.insert(last, { after, 'Normal' })
+    local missing = vim.fn.strdisplaywidth(after) - vim.fn.strdisplaywidth(lines[1])
+    if #rest > 0 and missing > 0 then
+      table.insert(first, { (' '):rep(missing), 'Normal' })
+    end
+  end
   if shown.all and #shown.items > 1 then
-    table.insert(#rest > 0 and rest[#rest] or first, { (' %d/%d'):format(shown.index, #shown.items), 'TreegraftCount' })
+    table.insert(last, { (' %d/%d'):format(shown.index, #shown.items), 'TreegraftCount' })
   end
   api.nvim_buf_set_extmark(shown.buffer, namespace, shown.row, shown.column, {
     virt_text = first,
-    virt_text_pos = inline and 'inline' or 'overlay',
+    virt_text_pos = inline and not covers and 'inline' or 'overlay',
     virt_lines = #rest > 0 and rest or nil,
-    hl_mode = 'combine',
+    -- With the cursor's line, but not with what is special about the next character: a matching bracket, mostly.
+    hl_mode = after == '' and 'combine' or 'replace',
   })
 end
 
