@@ -34,6 +34,7 @@ class ScriptedEngine:
         self.answers: list[str] = ["return sum(values)"]
         self.constrained = True
         self.probability = 1.0  # of the first answer
+        self.loaded = 0.0
         self.further = 1.0  # how much less probable each further one is
         self.reason = ""
         self.problem: str | None = None  # code of a Problem to answer with instead
@@ -130,6 +131,7 @@ class _Connection:
                     StatusReport(
                         id=id, pid=1, version="0", model="scripted", state=engine.state, uptime_s=1.0, clients=1,
                         documents=len(self.texts), queued=0, running=len(self.running), counters={},
+                        loaded=engine.loaded,
                     )
                 )  # fmt: skip
                 if isinstance(message, Stop):

@@ -79,7 +79,7 @@ def engine(options: argparse.Namespace, settings: Settings) -> int:
 
     if options.tcp is not None:
         settings = replace(settings, engine_address=options.tcp)
-    return service.run(settings, lambda: load(settings.model))
+    return service.run(settings, lambda tell: load(settings.model, tell))
 
 
 # --- complete ---

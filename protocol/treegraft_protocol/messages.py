@@ -176,7 +176,11 @@ class Suggestions(Message, frozen=True):
 
 
 class StatusReport(Message, frozen=True):
-    """What `treegraft status` shows. `latencies_ms`: median, 75th and 95th percentile of each stage."""
+    """What `treegraft status` shows.
+
+    latencies_ms: median, 75th and 95th percentile of each stage. loaded: while the state is loading, the share of the
+    model's weights that was read, 0 to 1; 0 where that is not known.
+    """
 
     id: Count
     pid: int
@@ -190,6 +194,7 @@ class StatusReport(Message, frozen=True):
     running: int
     counters: dict[str, int]
     latencies_ms: dict[str, tuple[float, float, float]] = {}
+    loaded: float = 0.0
 
 
 class Problem(Message, frozen=True):

@@ -49,6 +49,15 @@ def test_a_directory_is_a_model(model_folder: Folder, name: str) -> None:
     assert law.end_tokens and len(law.vocabulary) == 640
 
 
+@pytest.mark.parametrize("name", ["qwen", "llama"])
+def test_loading_tells_how_much_was_read(model_folder: Folder, name: str) -> None:
+    heard: list[float] = []
+    load(str(model_folder(name)), heard.append)
+    assert heard == sorted(heard)
+    assert len(heard) > 10
+    assert 0.9 < heard[-1] <= 1
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [

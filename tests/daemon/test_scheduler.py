@@ -37,7 +37,7 @@ async def model() -> Model:
 
 @pytest.fixture
 async def scheduler(model: Model) -> AsyncIterator[Scheduler]:
-    scheduler = Scheduler(lambda: model, model.suggest, counters=Counters())  # type: ignore[arg-type,return-value]
+    scheduler = Scheduler(lambda tell: model, model.suggest, counters=Counters())  # type: ignore[arg-type,return-value]
     scheduler.start()
     yield scheduler
     model.go.set()

@@ -207,6 +207,10 @@ async def test_loading_a_model_is_progress(settings: Settings, engine: ScriptedE
     assert progress()[0] == {"kind": "begin", "title": "treegraft", "message": "loading the model scripted"}
     assert progress()[1]["kind"] == "report"
     assert talk.client.statuses[-1] == {"kind": "Normal", "message": "loading the model scripted", "busy": True}
+    engine.loaded = 0.43
+    await talk.client.until(lambda: progress()[-1].get("percentage") == 43)
+    assert talk.client.statuses[-1]["message"] == "loading the model scripted, 43 %"
+    assert (await why(talk.client)).endswith("; the engine: loading 43 %")
     engine.state = "ready"
     await talk.client.until(lambda: progress()[-1]["kind"] == "end")
     await talk.client.until(lambda: not talk.client.statuses[-1]["busy"])

@@ -24,7 +24,7 @@ from treegraft_daemon.telemetry import Counters
 from treegraft_protocol.messages import Complete, Problem, Suggestions
 
 if TYPE_CHECKING:
-    from treegraft_daemon.engine.model.law import Context, Law
+    from treegraft_daemon.engine.model.law import Context, Law, Progress
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class Scheduler:
     """
 
     def __init__(
-        self, load: Callable[[], Law], suggest: Suggest, *, counters: Counters, idle_unload_s: float = 0.0
+        self, load: Callable[[Progress], Law], suggest: Suggest, *, counters: Counters, idle_unload_s: float = 0.0
     ) -> None:
         self._load = load
         self._suggest = suggest
@@ -126,6 +126,7 @@ class Scheduler:
         self._failed_at = 0.0
         self._failure: Exception | None = None
         self.state = "loading"
+        self.loaded = 0.0  # the share of the model's weights that was read so far
 
     def start(self) -> None:
         """Begin to load the law, in the worker."""
@@ -262,10 +263,10 @@ class Scheduler:
         """Load the law unless that failed a moment ago; what went wrong is kept for the requests that come."""
         if self._failure is not None and monotonic() < self._failed_at + RELOAD_AFTER_S:
             return
-        self.state = "loading"
+        self.state, self.loaded = "loading", 0.0
         start = monotonic()
         try:
-            self._law = self._load()
+            self._law = self._load(self._tell_loaded)
         except Exception as error:
             self._failure, self._failed_at = error, monotonic()
             self.state = f"failed: {error}"
@@ -274,6 +275,9 @@ class Scheduler:
         self._failure = None
         self.state = "ready"
         log.info("model %s loaded in %.0f ms", self._law.name, (monotonic() - start) * 1000)
+
+    def _tell_loaded(self, share: float) -> None:
+        self.loaded = share
 
     def _unload(self) -> None:
         log.info("model unloaded after %s s without a request", self._idle_unload_s)

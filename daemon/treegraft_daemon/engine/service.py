@@ -23,7 +23,7 @@ from treegraft_daemon import __version__
 from treegraft_daemon.config import MAX_DOCUMENT_BYTES, Settings
 from treegraft_daemon.endpoint import Endpoint, endpoint_of, host_and_port, make_token, prepare_folder, read_token
 from treegraft_daemon.engine import completion, metrics
-from treegraft_daemon.engine.model.law import Context, Law, OpenFile
+from treegraft_daemon.engine.model.law import Context, Law, OpenFile, Progress
 from treegraft_daemon.engine.scheduler import Job, Scheduler, Suggest
 from treegraft_daemon.errors import EngineBusy, EngineError, ModelError
 from treegraft_daemon.telemetry import Counters, Latencies, set_up_logging
@@ -64,7 +64,7 @@ MAX_DOCUMENTS = 64
 GREETING_S = 10.0
 
 
-def run(settings: Settings, law_factory: Callable[[], Law], suggest: Suggest | None = None) -> int:
+def run(settings: Settings, law_factory: Callable[[Progress], Law], suggest: Suggest | None = None) -> int:
     """Serve until told to stop, idle for `settings.idle_exit_s` or signalled; the exit code.
 
     Raises EngineBusy when another engine serves this user and model, EngineError when the socket cannot be made.
@@ -105,7 +105,7 @@ class Service:
         settings: Settings,
         endpoint: Endpoint,
         token: str,
-        law_factory: Callable[[], Law],
+        law_factory: Callable[[Progress], Law],
         suggest: Suggest | None = None,
     ) -> None:
         self.settings = settings
@@ -211,6 +211,7 @@ class Service:
             running=self.scheduler.running(),
             counters=self.counters.snapshot(),
             latencies_ms=self.latencies.snapshot(),
+            loaded=self.scheduler.loaded,
         )
 
     def _suggest(self, job: Job, law: Law) -> Suggestions:

@@ -370,14 +370,16 @@ class Server(LanguageServer):
         token: str | None = None
         while (report := await self._link.status()) is not None and report.state == "loading":
             waited_s = asyncio.get_running_loop().time() - started
-            self._tell("Normal", f"loading the model {report.model}", busy=True)
+            told, percentage = f"loading the model {report.model}", round(report.loaded * 100)
+            self._tell("Normal", told + (f", {percentage} %" if percentage else ""), busy=True)
             if token is None and self._shows_progress:
                 token = f"treegraft-{report.pid}-{report.uptime_s:.3f}"
                 created = types.WorkDoneProgressCreateParams(token)
                 await self._request_quietly(types.WINDOW_WORK_DONE_PROGRESS_CREATE, created)
-                self._progress(token, "begin", title="treegraft", message=f"loading the model {report.model}")
+                self._progress(token, "begin", title="treegraft", message=told)
             elif token is not None:
-                self._progress(token, "report", message=f"loading the model {report.model}, {waited_s:.0f} s")
+                share = {"percentage": percentage} if percentage else {}
+                self._progress(token, "report", message=f"{told}, {waited_s:.0f} s", **share)
             await asyncio.sleep(LOADING_LOOK_S)
         if token is not None:
             self._progress(token, "end", message="" if report is None else report.state)
@@ -386,7 +388,7 @@ class Server(LanguageServer):
         elif self.status[2]:
             self._tell("Normal", "")
 
-    def _progress(self, token: str, kind: str, **what: str) -> None:
+    def _progress(self, token: str, kind: str, **what: str | int) -> None:
         self.protocol.notify(types.PROGRESS, types.ProgressParams(token, {"kind": kind, **what}))
 
     def _shut_down(self, params: Any, reply: Reply) -> None:
@@ -890,7 +892,8 @@ class Server(LanguageServer):
         sentence = "nothing was asked for yet" if trace is None else trace.sentence()
         engine = await self._link.status()
         if engine is not None and engine.state != "ready":
-            sentence += f"; the engine: {engine.state}"
+            share = f" {engine.loaded * 100:.0f} %" if engine.state == "loading" and engine.loaded else ""
+            sentence += f"; the engine: {engine.state}{share}"
         if shows:
             self.window_show_message(types.ShowMessageParams(types.MessageType.Info, f"treegraft: {sentence}"))
         return {"why": sentence, "request": None if trace is None else asdict(trace)}

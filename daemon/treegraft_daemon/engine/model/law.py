@@ -16,6 +16,12 @@ from numpy.typing import NDArray
 
 from treegraft_grammars.vocabulary import Vocabulary
 
+Progress = Callable[[float], None]  # hears what share of something long is done, 0 to 1
+
+
+def unheard(share: float) -> None:
+    """For whom nobody listens."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draws:

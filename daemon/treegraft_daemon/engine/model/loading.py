@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from treegraft_daemon.engine.model import hub
-from treegraft_daemon.engine.model.law import Law
+from treegraft_daemon.engine.model.law import Law, Progress, unheard
 from treegraft_daemon.errors import ModelBroken, ModelsNotInstalled
 
 if TYPE_CHECKING:
@@ -40,8 +40,10 @@ PROBES = (
 )
 
 
-def load(model: str) -> Law:
+def load(model: str, tell: Progress = unheard) -> Law:
     """The law called `model`: "embedded", a directory, or a name in the hub's cache.
+
+    `tell` hears the share of the weights that was read, 0 to 1, where that is known.
 
     Raises ModelNotFound, ModelBroken or ModelsNotInstalled: one line that says what to do.
     """
@@ -61,17 +63,17 @@ def load(model: str) -> Law:
             importlib.import_module(needed)
         except ModuleNotFoundError as error:
             raise ModelsNotInstalled(f'{model} needs torch: pip install "treegraft[models]"') from error
-    return load_folder(folder, model)
+    return load_folder(folder, model, tell)
 
 
-def load_folder(folder: Path, name: str) -> Law:
+def load_folder(folder: Path, name: str, tell: Progress = unheard) -> Law:
     """The law of the model in a directory. See `load` for what it raises."""
     from treegraft_daemon.engine.model.hub_tokenizer import HubTokenizer, read_json
     from treegraft_daemon.engine.model.prompt import end_tokens, formats
     from treegraft_daemon.engine.model.transformer import TransformerLaw
 
     config = read_json(folder / "config.json")
-    network = _network(folder, config)
+    network = _network(folder, config, tell)
     tokenizer = HubTokenizer.load(folder, network.vocab_size)
     form = choose_format(network, tokenizer, formats(tokenizer))
     generation = folder / "generation_config.json"
@@ -106,7 +108,7 @@ def choose_format(network: Network, tokenizer: HubTokenizer, candidates: list[Fo
     return candidates[best]
 
 
-def _network(folder: Path, config: Mapping[str, Any]) -> Network:
+def _network(folder: Path, config: Mapping[str, Any], tell: Progress = unheard) -> Network:
     """The plain decoder if it knows all that the configuration asks for, else whatever transformers makes of it."""
     import torch
 
@@ -121,7 +123,7 @@ def _network(folder: Path, config: Mapping[str, Any]) -> Network:
         except NotPlain as reason:
             log.info("%s goes by way of transformers: %s", folder, reason)
             return _by_transformers(folder, config, device, dtype)
-        return load_plain(folder, shape, device, dtype)
+        return load_plain(folder, shape, device, dtype, tell)
     except KeyError as error:
         raise ModelBroken(f"{folder / 'config.json'} lacks {error}") from error
     except (TypeError, ValueError, ZeroDivisionError) as error:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from treegraft_daemon.engine.model.decoder import Decoder, Shape
 from treegraft_daemon.engine.model.hub_tokenizer import read_json
 from treegraft_daemon.engine.model.kv_arena import Arena, Span
+from treegraft_daemon.engine.model.law import Progress, unheard
 from treegraft_daemon.errors import ModelBroken
 
 
@@ -56,11 +56,13 @@ class PlainNetwork:
         return self._decoder(ids[None])[0]
 
 
-def load_plain(folder: Path, shape: Shape, device: torch.device, dtype: torch.dtype) -> PlainNetwork:
+def load_plain(
+    folder: Path, shape: Shape, device: torch.device, dtype: torch.dtype, tell: Progress = unheard
+) -> PlainNetwork:
     """The decoder with the weights in `folder`. Raises ModelBroken when they are missing, cut off or of another shape."""
     with torch.device("meta"):
         decoder = Decoder(shape)
-    weights = read_weights(folder, device, dtype)
+    weights = read_weights(folder, device, dtype, tell)
     if shape.tied:
         weights["lm_head.weight"] = weights.get("model.embed_tokens.weight", torch.empty(0))
     wanted = decoder.state_dict()
@@ -91,15 +93,21 @@ def weight_files(folder: Path) -> list[Path]:
     return files
 
 
-def read_weights(folder: Path, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
-    """All tensors by name. Raises ModelBroken."""
+def read_weights(folder: Path, device: torch.device, dtype: torch.dtype, tell: Progress = unheard) -> dict[str, Tensor]:
+    """All tensors by name; `tell` hears the share of their bytes that was read. Raises ModelBroken."""
     weights: dict[str, Tensor] = {}
-    for file in weight_files(folder):
+    files = weight_files(folder)
+    n_bytes, n_read = sum(file.stat().st_size for file in files), 0
+    for file in files:
         try:
-            found = load_file(file, device=str(device))
+            with safe_open(file, framework="pt", device=str(device)) as opened:
+                for name in opened.keys():  # noqa: SIM118 - it is no mapping
+                    tensor = opened.get_tensor(name)
+                    n_read += tensor.nbytes
+                    weights[name] = tensor.to(dtype)
+                    tell(n_read / n_bytes)
         except (SafetensorError, OSError) as error:
             raise ModelBroken(f"cannot read {file}, it may be cut off: {str(error).splitlines()[0].lower()}") from error
-        weights |= {name: tensor.to(dtype) for name, tensor in found.items()}
     return weights
 
 
