@@ -356,6 +356,43 @@ async def test_the_panel_shows_all_candidates(client: Client, engine: ScriptedEn
     assert (await client.call("textDocument/copilotPanelCompletion", {}))["error"]["code"] == -32602
 
 
+async def test_the_dialect_as_it_was_before_inline_completion(client: Client, engine: ScriptedEngine) -> None:
+    engine.answers = ["urn 1", "urn 2", "aise"]
+    client.change(2, insert(1, 4, "ré = ret"))
+    doc = {"uri": URI, "version": 2, "position": {"line": 1, "character": 12}, "tabSize": 2, "insertSpaces": True}
+    (shown,) = (await client.call("getCompletions", {"doc": doc}))["result"]["completions"]
+    assert shown["text"] == "    ré = return 1" and shown["displayText"] == "urn 1"
+    assert shown["range"] == {"start": {"line": 1, "character": 0}, "end": {"line": 1, "character": 12}}
+    assert (shown["position"], shown["docVersion"]) == (doc["position"], 2)
+    assert engine.asked[0].indent == "  "
+    cycled = (await client.call("getCompletionsCycling", {"doc": doc}))["result"]["completions"]
+    assert [one["displayText"] for one in cycled] == ["urn 1", "urn 2", "aise"]
+    assert (await client.call("notifyShown", {"uuid": shown["uuid"]}))["result"] == "OK"
+    assert (await client.call("notifyAccepted", {"uuid": shown["uuid"]}))["result"] == "OK"
+    assert (await client.call("notifyRejected", {"uuids": [one["uuid"] for one in cycled]}))["result"] == "OK"
+    counted = (await client.call("treegraft/stats"))["result"]["counters"]
+    assert (counted["suggestions_shown"], counted["suggestions_accepted"]) == (1, 1)
+
+
+@pytest.mark.parametrize("params", [{}, {"doc": 3}, {"doc": {"uri": URI}}, {"doc": {"uri": 1, "position": {}}}, None])
+async def test_what_is_no_document_of_the_dialect_is_refused(client: Client, params: object) -> None:
+    assert (await client.call("getCompletions", params))["error"]["code"] == -32602
+
+
+async def test_an_elder_request_of_the_dialect_is_answered_in_its_own_form(
+    client: Client, engine: ScriptedEngine
+) -> None:
+    engine.open.clear()
+    doc = {"uri": URI, "version": 1, "position": {"line": 1, "character": 4}}
+    elder = asyncio.ensure_future(client.call("getCompletions", {"doc": doc}))
+    await client.until(lambda: len(engine.asked) == 1)
+    client.change(2, insert(1, 4, "x"))
+    later = asyncio.ensure_future(client.complete(1, 5))
+    assert (await elder)["result"] == {"completions": []}
+    engine.open.set()
+    await later
+
+
 async def test_the_rest_of_the_dialect_is_answered(client: Client, engine: ScriptedEngine) -> None:
     for method, params, key in (
         ("signIn", {}, "status"),

@@ -188,7 +188,7 @@ class Server(LanguageServer):
         self._speaks_status = True
         self._runs_commands = False
         self._shows_progress = False
-        self._elders: dict[tuple[str, str], Reply] = {}
+        self._elders: dict[tuple[str, str], tuple[Reply, Render]] = {}
         self._questions = Questions()
         self._rhythms: dict[str, Rhythm] = {}
         self._last_question: SavedRequest | None = None
@@ -215,6 +215,12 @@ class Server(LanguageServer):
             "getVersion": lambda params, reply: reply.result({"version": self.version}),
             "setEditorInfo": lambda params, reply: reply.result("OK"),
             "textDocument/copilotPanelCompletion": self._panel_completion,
+            # As that dialect was before inline completions were in the protocol; some clients still speak it.
+            "getCompletions": lambda params, reply: self._agent_completions(params, reply, invoked=False),
+            "getCompletionsCycling": lambda params, reply: self._agent_completions(params, reply, invoked=True),
+            "notifyShown": self._agent_shown,
+            "notifyAccepted": self._agent_accepted,
+            "notifyRejected": lambda params, reply: reply.result("OK"),
             # There are no next-edit suggestions here; an empty answer is how that dialect says so.
             "textDocument/copilotInlineEdit": lambda params, reply: reply.result({"edits": []}),
         }
@@ -463,6 +469,46 @@ class Server(LanguageServer):
         wanted = self.protocol.structured(types.TEXT_DOCUMENT_INLINE_COMPLETION, asked, id=reply.id)
         self._inline_completion(wanted, reply)
 
+    def _agent_completions(self, params: Any, reply: Reply, invoked: bool) -> None:
+        """The elder requests of the Copilot dialect: texts that replace the line up to the cursor."""
+        doc = params.get("doc") if isinstance(params, dict) else None
+        if not isinstance(doc, dict):
+            raise Failure(jsonrpc.INVALID_PARAMS, "doc is missing")
+        kind = types.InlineCompletionTriggerKind.Invoked if invoked else types.InlineCompletionTriggerKind.Automatic
+        asked = {"textDocument": {"uri": doc.get("uri")}, "position": doc.get("position")}
+        wanted = self.protocol.structured(
+            types.TEXT_DOCUMENT_INLINE_COMPLETION, {**asked, "context": {"triggerKind": kind.value}}, id=reply.id
+        )
+        uri, position = wanted.text_document.uri, wanted.position
+        here = types.Range(types.Position(position.line, 0), position)
+
+        def render(offers: list[Offer]) -> dict[str, Any]:
+            document = self.documents.get(uri)
+            typed = "" if document is None else self._line_before(document, position)
+            return {
+                "completions": [
+                    {
+                        "uuid": self.ledger.offer(uri, offer.text),
+                        "text": typed + _as_inserted(offer),
+                        "displayText": _as_inserted(offer),
+                        "range": here,
+                        "position": position,
+                        "docVersion": doc.get("version"),
+                    }
+                    for offer in offers
+                ]
+            }
+
+        self._suggest(uri, position, reply, render, "inline", invoked, None, _indent_of({"formattingOptions": doc}))
+
+    def _agent_shown(self, params: Any, reply: Reply) -> None:
+        self.counters.add("suggestions_shown")
+        reply.result("OK")
+
+    def _agent_accepted(self, params: Any, reply: Reply) -> None:
+        self._accepted(str(params.get("uuid")) if isinstance(params, dict) else "")
+        reply.result("OK")
+
     def _completion(self, params: types.CompletionParams, reply: Reply) -> None:
         document = self.documents.get(params.text_document.uri)
         if document is None or not self._completes_popup:
@@ -525,7 +571,7 @@ class Server(LanguageServer):
             self._look_ahead(place, snapshot, known)
             return
         pause = pause_s(self.settings.debounce_ms, invoked, rhythm, place.text[max(0, offset - 4) : offset])
-        self._elders[key] = reply
+        self._elders[key] = reply, render
         wish = Wish(place, snapshot, document.text, pause, render, key, invoked, indent, trace)
         reply.later(self._fulfil(wish))
 
@@ -540,10 +586,11 @@ class Server(LanguageServer):
         """
         self._questions.give_way(key, later)
         elder = self._elders.pop(key, None)
-        if elder is not None and not elder.sent:
+        if elder is not None and not elder[0].sent:
+            reply, render = elder
             self.counters.add("requests_superseded")
-            elder.result(types.InlineCompletionList([]) if key[1] == "inline" else types.CompletionList(True, []))
-            elder.cancel()
+            reply.result(render([]))
+            reply.cancel()
 
     async def _fulfil(self, wish: Wish) -> Any:
         """What the engine suggests, or nothing when it is late, fails, or the document went on meanwhile."""
@@ -728,6 +775,11 @@ class Server(LanguageServer):
         word = found[0] if found else ""
         character = position.character - n_units(word.encode("utf-8"), self.encoding)
         return (word, types.Position(position.line, character)) if character >= 0 else ("", position)
+
+    def _line_before(self, document: Document, position: types.Position) -> str:
+        """The line of the position, up to it."""
+        start, end = (document.offset_at(position.line, at, self.encoding) for at in (0, position.character))
+        return document.text[start:end].decode("utf-8", "replace")
 
     def _execute_command(self, params: types.ExecuteCommandParams, reply: Reply) -> None:
         argument = params.arguments[0] if params.arguments else None
