@@ -65,7 +65,7 @@ class Settings:
         "while the editor's own popup is open: extend its selected item, or hide",
         choices=("extend", "hide"),
     )
-    context_siblings: int = option(5, "other open files that the model reads", at_most=64)
+    context_siblings: int = option(5, "other files, open or closed of late, that the model reads", at_most=64)
     idle_exit_s: int = option(1800, "the engine ends after so many seconds without a client; 0: never")
     idle_unload_s: int = option(
         900, "the engine lets go of the model after so many seconds without a request; 0: never; loaded again on demand"

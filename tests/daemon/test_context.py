@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from treegraft_daemon.serve.context import MAX_FILE_BYTES, siblings
-from treegraft_daemon.serve.documents import Documents, Snapshot
+from treegraft_daemon.serve.documents import KEPT_CLOSED, KEPT_CLOSED_BYTES, Documents, Snapshot
 
 
 def opened(*paths: str) -> list[Snapshot]:
@@ -50,6 +50,32 @@ def test_generated_binary_and_empty_files_are_left_out() -> None:
     documents.open("file:///p/note.txt", "plaintext", 1, "words")
     here = documents.open("file:///p/a.py", "python", 1, "x").snapshot()
     assert siblings(here, documents.recent(), 9) == []
+
+
+def test_files_closed_of_late_come_after_the_open_ones_of_their_kind() -> None:
+    documents = Documents()
+    for name in ("old", "closed", "open", "here"):
+        documents.open(f"file:///p/{name}.py", "python", 1, f"text of {name}")
+    documents.close("file:///p/old.py")
+    documents.close("file:///p/closed.py")
+    here = documents.recent()[0]
+    assert [path for path, _ in siblings(here, documents.recent(), 9)] == ["/p/open.py", "/p/closed.py", "/p/old.py"]
+    documents.open("file:///p/old.py", "python", 1, "anew")
+    found = dict(siblings(here, documents.recent(), 9))
+    assert found["/p/old.py"] == b"anew", "opened again it is itself"
+    assert len(documents) == 3
+
+
+def test_few_closed_files_are_kept_and_no_large_one() -> None:
+    documents = Documents()
+    for number in range(KEPT_CLOSED + 3):
+        documents.open(f"file:///p/{number}.py", "python", 1, "x")
+        documents.close(f"file:///p/{number}.py")
+    documents.open("file:///p/large.py", "python", 1, "x" * (KEPT_CLOSED_BYTES + 1))
+    documents.close("file:///p/large.py")
+    kept = [snapshot.path for snapshot in documents.recent()]
+    assert kept == [f"/p/{number}.py" for number in range(KEPT_CLOSED + 2, 2, -1)]
+    assert not documents.close("file:///p/large.py")
 
 
 def test_excluded_files_are_left_out() -> None:

@@ -148,10 +148,10 @@ def test_a_killed_engine_costs_one_suggestion(open_file: Open, home: Home) -> No
     home.kill_engine()
     for row in range(20):  # a new engine takes a second or two
         window.type(f"\nrow_{row} = valu")
-        if window.wait_ghost(1):
+        if found := window.wait_ghost(1):
             break
         window.press("Escape")
-    assert window.ghost().startswith("e")
+    assert found.startswith("e")
     assert home.engine_pid() is not None
 
 

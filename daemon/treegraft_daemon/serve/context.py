@@ -6,7 +6,6 @@ Pure: snapshots in, a tuple of files out. Reads no disk, asks no repository.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import PurePosixPath
 
 from treegraft_daemon.serve.documents import Snapshot
 from treegraft_daemon.serve.exclusion import is_secret
@@ -60,4 +59,4 @@ def _foreign(language: str | None, other: str | None) -> int:
 
 
 def _folder(path: str) -> str:
-    return str(PurePosixPath(path.replace("\\", "/")).parent)
+    return path.replace("\\", "/").rpartition("/")[0]

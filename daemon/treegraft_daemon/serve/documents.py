@@ -86,21 +86,35 @@ class Document:
         self._snapshot = None
 
 
+# Files that were closed, kept to be read beside others: who looks through a project opens and closes one after another.
+KEPT_CLOSED = 8
+KEPT_CLOSED_BYTES = 128 * 1024  # of each; longer ones are mostly generated
+
+
 class Documents:
-    """All open files of one client, the last used one last."""
+    """All open files of one client, the last used one last; and the last few that were closed, as they were then."""
 
     def __init__(self) -> None:
         self._open: dict[str, Document] = {}
+        self._closed: dict[str, Snapshot] = {}
 
     def open(self, uri: str, language_id: str, version: int, text: str) -> Document:
         """A file was opened; opening it again replaces what was known of it."""
         self._open.pop(uri, None)
+        self._closed.pop(uri, None)
         document = self._open[uri] = Document(uri, language_id, version, text)
         return document
 
     def close(self, uri: str) -> bool:
-        """Forget a file; False if it was not open."""
-        return self._open.pop(uri, None) is not None
+        """A file was closed; False if it was not open. From now on it is only read beside others."""
+        document = self._open.pop(uri, None)
+        if document is None:
+            return False
+        if len(document.text) <= KEPT_CLOSED_BYTES:
+            self._closed[uri] = document.snapshot()
+            if len(self._closed) > KEPT_CLOSED:
+                del self._closed[next(iter(self._closed))]
+        return True
 
     def get(self, uri: str) -> Document | None:
         return self._open.get(uri)
@@ -113,8 +127,8 @@ class Documents:
         return document
 
     def recent(self) -> list[Snapshot]:
-        """All open files, the last used first."""
-        return [document.snapshot() for document in reversed(self._open.values())]
+        """All open files, the last used first, then those closed of late, the last one first."""
+        return [document.snapshot() for document in reversed(self._open.values())] + [*reversed(self._closed.values())]
 
     def __len__(self) -> int:
         return len(self._open)

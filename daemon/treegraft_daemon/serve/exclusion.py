@@ -54,37 +54,40 @@ class Exclusion:
     ) -> None:
         self._names = (OWN_FILE, GITS_FILE) if respects_gitignore else (OWN_FILE,)
         self._patterns = _compiled(patterns, "excludedFiles") if patterns else None
-        self._roots = [Path(root) for root in roots]
+        self._roots = [Path(root).as_posix().rstrip("/") + "/" for root in roots]
         self._clock = clock
-        self._files: dict[Path, tuple[float, GitIgnoreSpec | None]] = {}
+        self._files: dict[str, tuple[float, GitIgnoreSpec | None]] = {}
 
     def reason(self, path: str) -> str:
         """Why this file is left alone, in one line; "" if it is not."""
         name = PurePosixPath(path.replace("\\", "/")).name or path
         if is_secret(path):
             return f"{name} may hold secrets"
-        if self._patterns is not None and any(self._patterns.match_file(way) for way in self._ways(path)):
+        whole = Path(path)
+        here = whole.as_posix()  # from here on strings: this is asked for dozens of files with every key
+        if self._patterns is not None and any(self._patterns.match_file(way) for way in self._ways(here)):
             return f"{name} is excluded by a setting"
-        here = Path(path)
-        if not here.is_absolute():  # such as a file that was never saved
+        if not whole.is_absolute():  # such as a file that was never saved
             return ""
-        for folder in here.parents:
+        end = here.rfind("/")
+        while end >= 0:
             for ignoring in self._names:
-                spec = self._spec(folder / ignoring)
-                verdict = spec.check_file(here.relative_to(folder).as_posix()).include if spec is not None else None
+                file = f"{here[:end]}/{ignoring}"
+                spec = self._spec(file)
+                verdict = spec.check_file(here[end + 1 :]).include if spec is not None else None
                 if verdict is not None:
-                    return f"{name} is excluded by {folder / ignoring}" if verdict else ""
+                    return f"{name} is excluded by {file}" if verdict else ""
+            end = here.rfind("/", 0, end)
         return ""
 
-    def _ways(self, path: str) -> Iterator[str]:
+    def _ways(self, here: str) -> Iterator[str]:
         """The path as seen from each workspace folder, and whole."""
-        here = Path(path)
         for root in self._roots:
-            if here.is_relative_to(root):
-                yield here.relative_to(root).as_posix()
-        yield here.as_posix().lstrip("/")
+            if here.startswith(root):
+                yield here[len(root) :]
+        yield here.lstrip("/")
 
-    def _spec(self, path: Path) -> GitIgnoreSpec | None:
+    def _spec(self, path: str) -> GitIgnoreSpec | None:
         now = self._clock()
         known = self._files.get(path)
         if known is not None and now - known[0] < FRESH_S:
@@ -94,14 +97,14 @@ class Exclusion:
         return spec
 
 
-def _read(path: Path) -> GitIgnoreSpec | None:
+def _read(path: str) -> GitIgnoreSpec | None:
     """The patterns of an ignore file; None when there is none, or none that can be read."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             data = file.read(MAX_IGNORE_BYTES)
     except OSError:
         return None
-    return _compiled(data.decode("utf-8", "replace").splitlines(), str(path))
+    return _compiled(data.decode("utf-8", "replace").splitlines(), path)
 
 
 def _compiled(lines: Sequence[str], origin: str) -> GitIgnoreSpec:
