@@ -291,6 +291,9 @@ def test_what_the_judge_refuses_is_withheld_and_counted(monkeypatch: pytest.Monk
         def adds_error(self, prefix: bytes, completion_: bytes, suffix: bytes) -> bool:
             return completion_ != b"f"
 
+        def swallows(self, prefix: bytes, completion_: bytes, suffix: bytes) -> bool:
+            return False
+
     monkeypatch.setattr(completion, "_judge", lambda document, language: Strict())
     counters = Counters()
     text = b"f.a\n"

@@ -56,6 +56,40 @@ def test_an_error_before_the_cursor_may_stay_but_not_spread() -> None:
     check("javascript", "let = = 3;\nlet a = $0;\nlet b = 4;\n", fits=fits, adds=["1 2", "f(2"])
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "good", "bad"),
+    [
+        ("c", "int a;\n$0\nint b;\n/* old */\nint c;\n", ["int x;", "/* new */", "// new"], ["/* new", "int x; /*"]),
+        ("javascript", "f($0)\ng(`${h}`)\n", ["`a`", "'//'", "a /* b */"], ["`a", "a /*"]),
+        ("javascript", "let a = b$0;\nb();\n", [".c", "`1`"], [" //", ".c // "]),
+        ("python", "x = 1\n$0\ny = 2\n'''z'''\n", ["# note", "'''note'''", "'a' 'b'"], []),
+        ("python", 'x = a$0 + "b"\n', ['["c"]', ' + "c" "d"'], [" #"]),
+        ("json", '{"a$0b": 1}\n', ['": 2, "c', "x"], []),
+        ("c", 'f("a$0b");\n/* c */\n', ['", "'], ['"); /*']),
+        # Broken before: what opens a string that stops on the line may have been half there.
+        ("c", "int f( {\n  puts($0);\n  g();\n}\n/* old */\n", ['"a"', "a /* b */"], ["a); /*"]),
+        # The cursor is within a comment or a string: they are what goes on.
+        ("c", "/* $0\n old */\nint a;\n", ["new", "/* new"], []),
+        ("javascript", "f(`$0\n  b`)\n", ["a", "a ${c}"], []),
+        ("html", "<p>$0\n  more text</p>\n", ["some", "<b>bold</b>"], []),
+        ("tsx", "const a = <p>$0\n  more</p>;\n", ["some", "{b}"], []),
+    ],
+)
+def test_nothing_that_begins_in_the_completion_swallows_what_follows(
+    language: str, text: str, good: list[str], bad: list[str]
+) -> None:
+    prefix, suffix = (part.encode() for part in text.split("$0"))
+    judge = Judge(language)
+    for completion in (text.encode() for text in good):
+        assert not judge.swallows(prefix, completion, suffix), completion
+        assert not judge.adds_error(prefix, completion, suffix), completion
+        assert not judge.swallows(prefix, completion, suffix), completion  # by the tree that the other question left
+    for completion in (text.encode() for text in bad):
+        alone = judge.swallows(prefix, completion, suffix)
+        assert judge.adds_error(prefix, completion, suffix) or alone, completion
+        assert judge.swallows(prefix, completion, suffix) == alone
+
+
 def test_half_a_word_before_the_cursor_is_completed() -> None:
     check("json", '{"a": tr$0}\n', fits=["ue"], adds=["ue,", "ue]"])
 

@@ -334,7 +334,10 @@ def _ranked(
                 break
             if region.closed_before_suffix(text):
                 continue
-            if any(judge.adds_error(prefix, text, suffix) for judge, prefix, suffix in judges):
+            if any(
+                judge.adds_error(prefix, text, suffix) or judge.swallows(prefix, text, suffix)
+                for judge, prefix, suffix in judges
+            ):
                 n_judged += 1
                 counters.add("withheld_by_parse")
                 log.warning("a completion that the constraint let pass was withheld (%s)", region.language)
