@@ -175,7 +175,8 @@ class Window:
         """What is in the file, read from the disk after saving."""
         before = self.path.stat().st_mtime_ns
         self.page.keyboard.press("Control+s")
-        wait_for(lambda: self.path.stat().st_mtime_ns != before, 1.5)
+        # The file is emptied first, then written.
+        wait_for(lambda: self.path.stat().st_mtime_ns != before and self.path.stat().st_size, 1.5)
         return self.path.read_text()
 
     def line(self) -> str:

@@ -122,11 +122,16 @@ def any_nvim(request: pytest.FixtureRequest, home: Home, monkeypatch: pytest.Mon
     editor.close()
 
 
+def type_with_ghost(nvim: Neovim, home: Home) -> None:
+    """Type KEYS below PYTHON; REST is shown."""
+    nvim.open(home.file("mean.py", PYTHON))
+    nvim.at_end()
+    nvim.type(KEYS)
+    assert nvim.wait_ghost() == REST
+
+
 def test_tab_takes_the_ghost_text_and_the_file_still_parses(any_nvim: Neovim, home: Home) -> None:
-    any_nvim.open(home.file("mean.py", PYTHON))
-    any_nvim.at_end()
-    any_nvim.type(KEYS)
-    assert any_nvim.wait_ghost() == REST
+    type_with_ghost(any_nvim, home)
     assert any_nvim.text() == PYTHON + KEYS + "\n", "what is only shown is not in the buffer"
     any_nvim.press("<Tab>")
     assert wait_for(lambda: any_nvim.line() == KEYS + REST, 3)
@@ -162,10 +167,7 @@ def test_a_pair_that_the_editor_closed_is_not_closed_again(any_nvim: Neovim, hom
 
 
 def test_a_word_at_a_time(nvim: Neovim, home: Home) -> None:
-    nvim.open(home.file("mean.py", PYTHON))
-    nvim.at_end()
-    nvim.type(KEYS)
-    assert nvim.wait_ghost() == REST
+    type_with_ghost(nvim, home)
     nvim.press("<M-Right>")
     assert wait_for(lambda: nvim.line() == "    return", 3)
     assert nvim.wait_ghost() == " result", "the rest stays"
@@ -174,10 +176,7 @@ def test_a_word_at_a_time(nvim: Neovim, home: Home) -> None:
 
 
 def test_typing_what_is_shown_keeps_the_rest(nvim: Neovim, home: Home) -> None:
-    nvim.open(home.file("mean.py", PYTHON))
-    nvim.at_end()
-    nvim.type(KEYS)
-    assert nvim.wait_ghost() == REST
+    type_with_ghost(nvim, home)
     for typed in range(1, len(REST)):
         nvim.press(REST[typed - 1])
         assert wait_for(lambda typed=typed: nvim.line() == KEYS + REST[:typed], 3)
@@ -229,10 +228,7 @@ def test_what_stands_behind_the_cursor_is_drawn_behind_the_last_line(nvim: Neovi
 
 
 def test_undo_takes_back_what_was_accepted_and_keeps_what_was_typed(nvim: Neovim, home: Home) -> None:
-    nvim.open(home.file("mean.py", PYTHON))
-    nvim.at_end()
-    nvim.type(KEYS)
-    assert nvim.wait_ghost() == REST
+    type_with_ghost(nvim, home)
     nvim.press("<Tab>")
     assert wait_for(lambda: nvim.line() == KEYS + REST, 3)
     nvim.press("<Esc>u")
@@ -254,10 +250,7 @@ def test_nothing_is_drawn_over_a_selected_popup_item(nvim: Neovim, home: Home) -
 
 
 def test_switched_off_nothing_is_shown(nvim: Neovim, home: Home) -> None:
-    nvim.open(home.file("mean.py", PYTHON))
-    nvim.at_end()
-    nvim.type(KEYS)
-    assert nvim.wait_ghost() == REST
+    type_with_ghost(nvim, home)
     nvim.nvim.command("Treegraft toggle")
     assert wait_for(lambda: nvim.ghost() == "", 3)
     assert wait_for(lambda: nvim.lua("return require('treegraft').statusline()") == "treegraft -", 3)
@@ -271,10 +264,7 @@ def test_switched_off_nothing_is_shown(nvim: Neovim, home: Home) -> None:
 
 
 def test_leaving_insert_mode_and_dismissing_take_it_away(nvim: Neovim, home: Home) -> None:
-    nvim.open(home.file("mean.py", PYTHON))
-    nvim.at_end()
-    nvim.type(KEYS)
-    assert nvim.wait_ghost() == REST
+    type_with_ghost(nvim, home)
     nvim.press("<C-]>")
     assert wait_for(lambda: nvim.ghost() == "", 2)
     nvim.type("u")
@@ -286,10 +276,7 @@ def test_leaving_insert_mode_and_dismissing_take_it_away(nvim: Neovim, home: Hom
 
 
 def test_a_killed_engine_costs_one_suggestion(any_nvim: Neovim, home: Home) -> None:
-    any_nvim.open(home.file("mean.py", PYTHON))
-    any_nvim.at_end()
-    any_nvim.type(KEYS)
-    assert any_nvim.wait_ghost() == REST
+    type_with_ghost(any_nvim, home)
     home.kill_engine()
     any_nvim.press("<BS>")
     any_nvim.type("t")

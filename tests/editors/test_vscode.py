@@ -63,11 +63,17 @@ def open_file(server: Server, browser: Any) -> Iterator[Open]:
         page.close()
 
 
-def test_tab_takes_the_ghost_text_and_the_file_still_parses(open_file: Open) -> None:
+def with_ghost(open_file: Open) -> Window:
+    """A window in which KEYS were typed below PYTHON and REST is shown."""
     window = open_file("mean.py", PYTHON)
     window.to_end()
     window.type(KEYS)
     assert window.wait_ghost() == REST
+    return window
+
+
+def test_tab_takes_the_ghost_text_and_the_file_still_parses(open_file: Open) -> None:
+    window = with_ghost(open_file)
     assert window.text() == PYTHON + KEYS, "what is only shown is not in the file"
     window.press("Tab")
     assert wait_for(lambda: window.line() == KEYS + REST, 3)
@@ -76,10 +82,7 @@ def test_tab_takes_the_ghost_text_and_the_file_still_parses(open_file: Open) -> 
 
 
 def test_a_word_at_a_time_and_typing_on(open_file: Open) -> None:
-    window = open_file("mean.py", PYTHON)
-    window.to_end()
-    window.type(KEYS)
-    assert window.wait_ghost() == REST
+    window = with_ghost(open_file)
     window.press("Control+ArrowRight")
     assert wait_for(lambda: window.line() == "    return", 3)
     assert wait_for(lambda: window.ghost() == " result", 3), "the rest stays"
@@ -121,10 +124,7 @@ def test_the_popup_and_the_ghost_text_agree(open_file: Open, server: Server) -> 
 
 
 def test_switched_off_nothing_is_shown(open_file: Open) -> None:
-    window = open_file("mean.py", PYTHON)
-    window.to_end()
-    window.type(KEYS)
-    assert window.wait_ghost() == REST
+    window = with_ghost(open_file)
     window.command("treegraft: Switch On or Off")
     assert wait_for(lambda: window.ghost() == "", 5)
     assert wait_for(lambda: "switched off by a command" in window.status(), 5)
@@ -141,10 +141,7 @@ def test_switched_off_nothing_is_shown(open_file: Open) -> None:
 
 
 def test_a_killed_engine_costs_one_suggestion(open_file: Open, home: Home) -> None:
-    window = open_file("mean.py", PYTHON)
-    window.to_end()
-    window.type(KEYS)
-    assert window.wait_ghost() == REST
+    window = with_ghost(open_file)
     home.kill_engine()
     for row in range(20):  # a new engine takes a second or two
         window.type(f"\nrow_{row} = valu")
@@ -171,10 +168,7 @@ def test_a_pair_that_the_editor_closed_is_not_closed_again(open_file: Open, pair
 
 
 def test_commands_answer(open_file: Open, home: Home) -> None:
-    window = open_file("mean.py", PYTHON)
-    window.to_end()
-    window.type(KEYS)
-    assert window.wait_ghost() == REST
+    window = with_ghost(open_file)
     window.command("treegraft: Why Nothing?")
     window.page.wait_for_selector('.notification-toast:has-text("mean.py")')
     window.command("treegraft: Choose a Model")
