@@ -93,3 +93,7 @@ def test_a_wrong_pattern_costs_itself(tmp_path: Path) -> None:
 def test_a_folder_of_that_name_is_no_ignore_file(tmp_path: Path) -> None:
     (tmp_path / ".treegraftignore").mkdir()
     assert not Exclusion().reason(f"{tmp_path}/a.py")
+
+
+def test_a_name_that_no_file_can_have_is_not_excluded() -> None:
+    assert Exclusion(respects_gitignore=True).reason("/p/a\0b/c.py") == ""

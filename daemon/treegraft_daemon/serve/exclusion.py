@@ -102,7 +102,7 @@ def _read(path: str) -> GitIgnoreSpec | None:
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_IGNORE_BYTES)
-    except OSError:
+    except (OSError, ValueError):  # such as a NUL in the name
         return None
     return _compiled(data.decode("utf-8", "replace").splitlines(), path)
 
