@@ -146,6 +146,18 @@ def test_tab_is_a_tab_where_nothing_is_shown(any_nvim: Neovim, home: Home) -> No
     assert wait_for(lambda: any_nvim.line() == "    ", 3)
 
 
+@pytest.mark.parametrize(
+    "mapping",
+    ["imap <C-y> <Plug>(other)", "inoremap <C-y> other", "inoremap <expr> <C-y> 'oth' . 'er'"],
+)
+def test_a_key_does_what_it_did_where_nothing_is_shown(nvim: Neovim, mapping: str) -> None:
+    nvim.nvim.command("inoremap <Plug>(other) other")
+    nvim.nvim.command(mapping)
+    nvim.lua("require('treegraft').setup({ keys = { accept = '<C-y>' } })")
+    nvim.press("i<C-y>")
+    assert wait_for(lambda: nvim.line() == "other", 3)
+
+
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
 def test_a_pair_that_the_editor_closed_is_not_closed_again(any_nvim: Neovim, home: Home, pair: Pair) -> None:
     for mapping in CLOSES_PAIRS.strip().split("\n"):

@@ -36,6 +36,9 @@ local function fallback(lhs)
       return ''
     elseif elder.rhs and elder.expr == 1 then
       return vim.api.nvim_eval(elder.rhs)
+    elseif elder.rhs and elder.noremap == 0 then -- what it maps to is mapped again, as <Plug> is
+      vim.api.nvim_feedkeys(vim.api.nvim_replace_termcodes(elder.rhs, true, true, true), 'm', false)
+      return ''
     elseif elder.rhs then
       return elder.rhs
     end
