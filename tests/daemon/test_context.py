@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from treegraft_daemon.serve.context import MAX_FILE_BYTES, siblings
-from treegraft_daemon.serve.documents import KEPT_CLOSED, KEPT_CLOSED_BYTES, Documents, Snapshot
+from treegraft_daemon.serve.context import siblings
+from treegraft_daemon.serve.documents import KEPT_CLOSED, MAX_FILE_BYTES, Documents, Snapshot
 
 
 def opened(*paths: str) -> list[Snapshot]:
@@ -71,7 +71,7 @@ def test_few_closed_files_are_kept_and_no_large_one() -> None:
     for number in range(KEPT_CLOSED + 3):
         documents.open(f"file:///p/{number}.py", "python", 1, "x")
         documents.close(f"file:///p/{number}.py")
-    documents.open("file:///p/large.py", "python", 1, "x" * (KEPT_CLOSED_BYTES + 1))
+    documents.open("file:///p/large.py", "python", 1, "x" * (MAX_FILE_BYTES + 1))
     documents.close("file:///p/large.py")
     kept = [snapshot.path for snapshot in documents.recent()]
     assert kept == [f"/p/{number}.py" for number in range(KEPT_CLOSED + 2, 2, -1)]

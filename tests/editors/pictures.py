@@ -65,14 +65,11 @@ def code(home: Home) -> None:
         assert window.wait_ghost()
         time.sleep(0.6)
         window.picture(MEDIA / "ghost.png")
-        window.picture(DOCS / "vscode.png")
         window.press("Alt+]")
         time.sleep(1.5)
-        editor = page.query_selector(".editor-group-container .monaco-editor .view-lines").bounding_box()
         page.hover(".ghost-text-decoration, .ghost-text")
         time.sleep(1)
         page.screenshot(path=MEDIA / "cycle.png")
-        assert editor
         window.press("Escape")
         window.command("treegraft: Menu")
         page.wait_for_selector('.quick-input-list .monaco-list-row:has-text("Why nothing?")')
@@ -90,7 +87,7 @@ def neovim(home: Home) -> None:
     init.write_text(
         f"vim.opt.runtimepath:prepend('{EDITORS / 'neovim'}')\n"
         "vim.o.termguicolors, vim.o.number, vim.o.swapfile = true, true, false\n"
-        "vim.o.statusline = ' %f %=%{v:lua.require(\"treegraft\").statusline()} '\n"
+        "vim.o.statusline = ' %t %=%{v:lua.require(\"treegraft\").statusline()} '\n"
         "vim.keymap.set('i', '(', '()<Left>')\n"
         "require('treegraft').setup()\n"
     )

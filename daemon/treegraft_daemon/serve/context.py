@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from treegraft_daemon.serve.documents import Snapshot
+from treegraft_daemon.serve.documents import MAX_FILE_BYTES, Snapshot
 from treegraft_daemon.serve.exclusion import is_secret
 
 BUDGET_BYTES = 256 * 1024  # what the embedded law reads in well under a tenth of a second
-MAX_FILE_BYTES = 128 * 1024  # longer ones are mostly generated
 
 # Languages that quote each other's names and idioms.
 _FAMILIES = (("javascript", "typescript", "tsx"), ("c", "cpp"))

@@ -88,7 +88,7 @@ class Document:
 
 # Files that were closed, kept to be read beside others: who looks through a project opens and closes one after another.
 KEPT_CLOSED = 8
-KEPT_CLOSED_BYTES = 128 * 1024  # of each; longer ones are mostly generated
+MAX_FILE_BYTES = 128 * 1024  # of a file to be read beside others; longer ones are mostly generated
 
 
 class Documents:
@@ -110,7 +110,7 @@ class Documents:
         document = self._open.pop(uri, None)
         if document is None:
             return False
-        if len(document.text) <= KEPT_CLOSED_BYTES:
+        if len(document.text) <= MAX_FILE_BYTES:
             self._closed[uri] = document.snapshot()
             if len(self._closed) > KEPT_CLOSED:
                 del self._closed[next(iter(self._closed))]
