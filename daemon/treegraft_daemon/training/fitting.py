@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from treegraft_daemon.engine.model.linewise import LineTokenizer
 from treegraft_daemon.engine.model.mixture import SLOTS, MixtureLaw, State, kind_of
 from treegraft_daemon.engine.model.ngram import N_BUCKETS
 from treegraft_daemon.training.holes import Hole
@@ -58,15 +59,23 @@ def gather(law: MixtureLaw, holes: Iterable[Hole]) -> Examples:
 
 def walk(law: MixtureLaw, hole: Hole) -> tuple[State, list[int]]:
     """The state before the token that holds the cursor, and the true tokens from there to the line's end."""
-    context = hole.context
-    line_start = context.prefix.rfind(b"\n") + 1
-    line = law.tokenizer.read(context.prefix[line_start:] + hole.middle + b"\n")
-    n_typed, n_bytes = 0, len(context.prefix) - line_start
-    while n_typed < len(line) and n_bytes >= len(law.vocabulary[int(line[n_typed])]):
-        n_bytes -= len(law.vocabulary[int(line[n_typed])])
+    before, truth = tokens_around(law.tokenizer, hole)
+    return law.begin(before, hole.context), truth.tolist()
+
+
+def tokens_around(tokenizer: LineTokenizer, hole: Hole) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """The tokens before the one that holds the cursor, and from there to the line's end, the break included.
+
+    As in service: the token that holds the cursor is written anew, its first bytes being known.
+    """
+    prefix = hole.context.prefix
+    line_start = prefix.rfind(b"\n") + 1
+    line = tokenizer.read(prefix[line_start:] + hole.middle + b"\n")
+    n_typed, n_bytes = 0, len(prefix) - line_start
+    while n_typed < len(line) and n_bytes >= len(tokenizer.vocabulary[int(line[n_typed])]):
+        n_bytes -= len(tokenizer.vocabulary[int(line[n_typed])])
         n_typed += 1
-    before = law.tokenizer.read(context.prefix[:line_start])
-    return law.begin(np.concatenate([before, line[:n_typed]]), context), line[n_typed:].tolist()
+    return np.concatenate([tokenizer.read(prefix[:line_start]), line[:n_typed]]), line[n_typed:]
 
 
 def fit(examples: Examples) -> dict[str, object]:

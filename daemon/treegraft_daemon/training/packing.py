@@ -24,6 +24,7 @@ from treegraft_daemon.engine.model.linewise import LineTokenizer
 from treegraft_daemon.engine.model.mixture import EMBEDDED
 from treegraft_daemon.training import corpus, sources
 from treegraft_daemon.training.corpus import SourceFile
+from treegraft_daemon.training.fitting import tokens_around
 from treegraft_daemon.training.holes import Hole, holes
 from treegraft_daemon.training.window import CONTEXT, window
 
@@ -90,17 +91,9 @@ def rows(tokenizer: LineTokenizer, drawn: list[Hole]) -> dict[str, NDArray[np.ge
     targets = np.full((len(drawn), CONTEXT), -1, dtype=np.int16)
     for row, hole in enumerate(drawn):
         context = hole.context
-        before = tokenizer.read(context.prefix)
-        # As in service: the token that holds the cursor is written anew, its bytes being known.
-        line_start = context.prefix.rfind(b"\n") + 1
-        line = tokenizer.read(context.prefix[line_start:] + hole.middle + b"\n")
-        typed, n_bytes = 0, len(context.prefix) - line_start
-        while typed < len(line) and n_bytes >= len(tokenizer.vocabulary[int(line[typed])]):
-            n_bytes -= len(tokenizer.vocabulary[int(line[typed])])
-            typed += 1
-        before = np.concatenate([tokenizer.read(context.prefix[:line_start]), line[:typed]])
+        before, rest = tokens_around(tokenizer, hole)
         read = window(context.language, before, tokenizer.read(context.suffix), whole_suffix=True)
-        truth = line[typed:][: CONTEXT - len(read)]
+        truth = rest[: CONTEXT - len(read)]
         whole = np.concatenate([read, truth])
         ids[row, : len(whole)] = whole
         targets[row, len(read) - 1 : len(whole) - 1] = truth
