@@ -103,15 +103,20 @@ class Grammar:
         """
         text = bytes(text)
         trail = self._trails.resume(text) or [self.start()]
-        state = trail[-1]
-        while len(text) - state.offset > (length := max(_STRIDE, 2 * len(state.pending))):
-            following = state.step(text[state.offset : state.offset + length])
-            if following is None:
-                break
-            state = following
-            trail.append(state)
+        state: ParseState | None = trail[-1]
+        while state is not None:
+            length = max(_STRIDE, 2 * len(state.pending))
+            is_last = len(text) - state.offset <= length
+            state = state.step(text[state.offset : state.offset + length])
+            if state is not None and not is_last:
+                trail.append(state)
+            elif state is not None:
+                self._trails.keep(text, trail)
+                return Parsed(state, None, 1.0, None)
         self._trails.keep(text, trail)
-        end, first_error, error_token, confidence = state.parse(text[state.offset :])
+        # What is wrong may lie before the place where it shows: the repair is given some of the good text, too.
+        start = trail[max(0, len(trail) - 1 - _STRIDES_BEFORE)]
+        end, first_error, error_token, confidence = start.parse(text[start.offset :])
         return Parsed(end, first_error, confidence, error_token if first_error is not None else None)
 
     def check(self, text: bytes) -> Parsed:
@@ -129,6 +134,7 @@ class Grammar:
 
 # Bytes between kept states: a keystroke re-reads at most this much, about 30 us.
 _STRIDE = 512
+_STRIDES_BEFORE = 2
 _MAX_TEXTS = 8
 _MAX_KEPT_BYTES = 4 << 20
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from functools import cache
 
 import pytest
 
@@ -26,6 +27,12 @@ def fewer(language: str, n: int) -> int:
 def bare(language: str) -> Grammar:
     """tree-sitter's grammar as it is, without our overlay."""
     return grammar_for(language, overlay=False)
+
+
+@cache
+def exact(language: str) -> Grammar:
+    """The same without a horizon either, which takes what tree-sitter refuses."""
+    return Grammar(language, load(language), None, row_of(language).probes)
 
 
 def clean(language: str, n: int, seed: int = 0) -> list[tuple[str, bytes]]:
@@ -60,7 +67,7 @@ def test_many_files_and_mutants_read_as_tree_sitter_reads_them(language: str) ->
 
 
 def fidelity(language: str, n_files: int, n_mutants: int) -> None:
-    grammar, reference, rng = bare(language), Reference(language), random.Random(1)
+    grammar, reference, rng = exact(language), Reference(language), random.Random(1)
     for name, text in texts(language, n_files):
         for variant in (text, *(mutate(text, rng) for _ in range(n_mutants))):
             assert grammar.check(variant).first_error == reference.first_error(variant), name
@@ -255,6 +262,49 @@ def test_recovery_goes_on_behind_an_error() -> None:
     parsed = grammar.parse(broken)
     assert parsed.first_error is not None and 0 < parsed.confidence < 1
     assert parsed.state.step(b"x, y)\n") is not None
+
+
+# What is broken, and what its author wrote next.
+HALF_TYPED = {
+    # A quote is lost: strings begin where they should end, and the error shows lines below.
+    "lost-quote": ("ruby", 'a do |s|\n  s.name = "React&\n  s.version = version\n  s.summary = "A wrapper for NSUs', 'erDefaults"\n'),
+    "lost-opener": ("objective-c", "void f() {\n  for (Listener> l in [a all]) {\n    [", "l g];\n  }\n}\n"),
+    "lost-head": ("javascript", "a(function (x\n  b();\n  c(", "1);\n});\n"),
+    "lost-name": ("json", '{\n  "a": 1,\n  b": {\n    "c": "', 'd"\n  },\n  "e": 1\n}\n'),
+    "extra-word": ("python", "def f(a):\n    x = a b\n    if x:\n        return ", "x\n    return [a]\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("language", "broken", "following"), HALF_TYPED.values(), ids=HALF_TYPED)
+def test_what_comes_next_is_viable_behind_broken_lines(language: str, broken: str, following: str) -> None:
+    parsed = grammar_for(language).parse(broken.encode())
+    assert parsed.first_error is not None and parsed.confidence > 0
+    assert parsed.state.step(following.encode()) is not None
+
+
+@pytest.mark.parametrize("language", ["go", "java", "lua", "rust"])
+def test_no_repair_begins_a_string_or_a_comment_in_which_anything_goes(language: str) -> None:
+    """Behind a repaired line no more is viable than behind a whole one: no reading is in a string that was thought in."""
+    grammar, rng = grammar_for(language), random.Random(f"free {language}")
+    line = {"lua": "  f(a, )\n  g(", "rust": "  f(a, ;\n  g(", "go": "  f(a, ;\n  g("}.get(language, "  f(a, );\n  g(")
+    head = {"go": "package a\nfunc f() {\n", "java": "class A { void f() {\n", "lua": "do\n", "rust": "fn f() {\n"}[
+        language
+    ]
+    parsed = grammar.parse((head + line).encode())
+    assert parsed.first_error is not None and parsed.confidence > 0
+    assert parsed.state.step(b"a, b") is not None
+    for _ in range(20):
+        junk = " ".join(rng.choices([")", "(", "]", "@", "a", "=", "}", "1"], k=12)) + " ] )"
+        assert parsed.state.step(junk.encode()) is None, junk
+
+
+def test_a_long_good_beginning_is_repaired_with_what_stands_before_the_error() -> None:
+    # The kept state from which reading was taken up lies somewhere between the lost quote and where it shows.
+    grammar = grammar_for("ruby")
+    for n in range(0, 1100, 50):
+        good = b"x = 1\n" * 300 + b"# " + b"-" * n + b"\n"
+        broken = good + b's.name = "React&\ns.version = v\ns.summary = "A wrapper for NSUs'
+        assert grammar.parse(broken).state.step(b'erDefaults"\ns.name = 1\n') is not None, n
 
 
 def test_a_grammar_of_another_abi_is_refused() -> None:

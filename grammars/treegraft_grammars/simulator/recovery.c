@@ -9,18 +9,33 @@
 enum { HORIZON = 400, MAX_REPAIRS = 200, MAX_POPS = 24, MAX_SOURCES = 4, COST_SKIP = 10, COST_INSERT = 8, COST_PER_BYTE = 6 };
 enum { MAX_NEAR_REPAIRS = 12, NEAR = 300 };
 enum { BEAM = 16, MARGIN = 150 };
+enum { MAX_LINES = 5, MAX_LINE_VERSIONS = 4, COST_LINE = 12, COST_LINE_BACK = 4, LONGEST_LINE = 1000 };
+enum { MAX_BACK = 12 };
+
+/* Perl has hundreds of terminals that may come next. */
+enum { MAX_READ = 16000 };
 
 /* About 50 ms: a text that needs more is not worth it. Reading it to its end once is always paid for. */
 enum { MAX_STEPS = 1000000, MAX_STEPS_PER_BYTE = 16 };
+
+/* What a repair does. Each kind has its own beam: there are often many terminals to think in that read on equally well. */
+typedef enum { LEAVE_OUT, THINK_IN, THINK_IN_TWO, SKIP_LINES, N_KINDS } Kind;
+
+typedef struct {
+    Version best[BEAM];
+    int64_t scores[BEAM];
+    uint32_t n;
+} Beam;
 
 typedef struct {
     Simulator *simulator;
     Arena *arena;
     Text text;
     /* The best ways to go on, best first. Which one is meant often shows only later: all of them are read on. */
-    Version best[BEAM];
-    int64_t scores[BEAM];
-    uint32_t n_best;
+    Beam beams[N_KINDS];
+    Trail trail;
+    uint64_t last_step;
+    uint32_t n_read; /* tokens that were read to choose this repair */
 } Repair;
 
 static Version at_offset(Version version, uint32_t offset) {
@@ -29,67 +44,116 @@ static Version at_offset(Version version, uint32_t offset) {
     return version;
 }
 
+static uint32_t horizon_of(const Repair *self, uint32_t origin) {
+    return self->text.length - origin > HORIZON ? origin + HORIZON : self->text.length;
+}
+
 /* How far the text reads from here before the next error, up to the horizon. */
 static uint32_t look_ahead(Repair *self, Version version, uint32_t origin) {
     Text text = self->text;
-    uint32_t end = origin + HORIZON;
-    if (end < text.length) text.length = end;
+    text.length = horizon_of(self, origin);
     if (version.offset >= text.length) return text.length;
     simulator_begin(self->simulator, self->arena, RUN_READ, text, text.length);
-    run_add(&self->simulator->run, version);
-    if (!simulator_go(self->simulator)) return version.offset;
     Run *run = &self->simulator->run;
+    version.height = 0; /* what is remembered of the search for a witness tells how far down it depends on the stack */
+    run->lowest = 0;
+    run_add(run, version);
+    if (!simulator_go(self->simulator)) return version.offset;
     if (run->witness) return text.length;
     /* Without a witness the pending token may still be half a word; it counts only where the text was cut. */
     if (run->pending.n && text.length < self->text.length) return text.length;
-    return run->died_at;
+    uint32_t died_at = run->died_at;
+    return run->pending.n && witness_known(self->simulator, text) ? text.length : died_at;
 }
 
-static void consider(Repair *self, Version version, uint32_t origin, uint32_t cost) {
-    uint32_t reached = look_ahead(self, version, origin);
-    int64_t score = (int64_t)reached - COST_PER_BYTE * (int64_t)cost;
-    if (reached <= origin && version.offset <= origin) return;
-    for (uint32_t i = 0; i < self->n_best; i++) {
-        const Version *it = &self->best[i];
+static bool is_blank(const Text *text, uint32_t from, uint32_t to) {
+    if (to - from > LONGEST_LINE) return false;
+    for (; from < to; from++)
+        if (text->bytes[from] > ' ') return false;
+    return true;
+}
+
+static uint32_t line_start(const Text *text, uint32_t at) {
+    uint32_t least = at > LONGEST_LINE ? at - LONGEST_LINE : 0;
+    while (at > least && text->bytes[at - 1] != '\n') at--;
+    return at;
+}
+
+static uint32_t line_end(const Text *text, uint32_t at) {
+    uint32_t n = text->length - at < LONGEST_LINE ? text->length - at : LONGEST_LINE;
+    const uint8_t *found = memchr(text->bytes + at, '\n', n);
+    return found ? (uint32_t)(found - text->bytes) : at + n;
+}
+
+static void consider(Repair *self, Kind kind, Version version, uint32_t origin, uint32_t cost) {
+    Beam *beam = &self->beams[kind];
+    for (uint32_t i = 0; i < beam->n; i++) {
+        const Version *it = &beam->best[i];
         if (it->node == version.node && it->scan == version.scan && it->offset == version.offset) return;
     }
-    uint32_t at = self->n_best;
-    while (at > 0 && self->scores[at - 1] < score) at--;
+    int64_t price = COST_PER_BYTE * (int64_t)cost, most = horizon_of(self, origin) - price;
+    if (beam->n == BEAM && beam->scores[BEAM - 1] >= most) return;
+    if (self->simulator->counters.n_steps >= self->last_step) return;
+    uint32_t reached = look_ahead(self, version, origin);
+    int64_t score = reached - price;
+    if (reached <= origin && version.offset <= origin) return;
+    uint32_t at = beam->n;
+    while (at > 0 && beam->scores[at - 1] < score) at--;
     if (at == BEAM) return;
-    if (self->n_best < BEAM) self->n_best++;
-    for (uint32_t i = self->n_best - 1; i > at; i--) self->best[i] = self->best[i - 1], self->scores[i] = self->scores[i - 1];
-    self->best[at] = version;
-    self->scores[at] = score;
+    if (beam->n < BEAM) beam->n++;
+    for (uint32_t i = beam->n - 1; i > at; i--) beam->best[i] = beam->best[i - 1], beam->scores[i] = beam->scores[i - 1];
+    beam->best[at] = version;
+    beam->scores[at] = score;
 }
 
-static Token next_token(Repair *self, Version version) {
+static Token token_of(Repair *self, Text text, Version version) {
     Arena *arena = self->arena;
     Lexer *lexer = &self->simulator->lexer;
-    lexer_set_text(lexer, self->text);
+    lexer_set_text(lexer, text);
+    self->n_read++;
     uint16_t state = arena->nodes[version.node].state;
     if (tables_lex_mode(&self->simulator->tables, state).lex_state == ABI_NO_LOOKAHEAD) return (Token){0};
     return lexer_read(lexer, &self->simulator->tables, arena, state, version.offset, version.scan);
 }
 
-static bool fits(Repair *self, Version version) {
-    Token token = next_token(self, version);
-    return token.found && run_can_shift(&self->simulator->run, version.node, token.symbol);
+static Token next_token(Repair *self, Version version) { return token_of(self, self->text, version); }
+
+/* Whether anything at all can be read there: in a string, in a comment. */
+static bool is_free(Repair *self, Version version) {
+    static const uint8_t junk[] = "\1\1 \1\1 ";
+    Text text = {.bytes = junk, .length = sizeof junk - 1};
+    Token token = token_of(self, text, at_offset(version, 0));
+    return token.found && token.end && run_can_shift(&self->simulator->run, version.node, token.symbol);
 }
 
-static void skip_token(Repair *self, Version version) {
+static bool ends_in_line(Repair *self, Version version) {
     Token token = next_token(self, version);
-    uint32_t origin = version.offset;
-    if (token.found && (token.end > origin || token.scan != version.scan)) {
+    return token.found && token.end < line_end(&self->text, token.start);
+}
+
+/* Whether the next token can be read there. What a string would swallow whole says nothing: anything fits into one. */
+static bool fits(Repair *self, Version version) {
+    Token token = next_token(self, version);
+    if (!token.found || !run_can_shift(&self->simulator->run, version.node, token.symbol)) return false;
+    const uint8_t *start = self->text.bytes + token.start;
+    uint32_t length = token.end - token.start;
+    if (memchr(start, '\n', length)) return false;
+    return token.end < self->text.length || !memchr(start, ' ', length);
+}
+
+static void skip_token(Repair *self, Version version, uint32_t origin) {
+    Token token = next_token(self, version);
+    if (token.found && (token.end > version.offset || token.scan != version.scan)) {
         Version next = at_offset(version, token.end);
         if (token.external) next.scan = token.scan;
-        consider(self, next, origin, COST_SKIP);
+        consider(self, LEAVE_OUT, next, origin, COST_SKIP);
     }
     if (token.found && !token.external) return;
-    uint32_t offset = token.start > origin ? token.start : origin;
+    uint32_t offset = token.start > version.offset ? token.start : version.offset;
     if (offset >= self->text.length) return;
     do offset++;
     while (offset < self->text.length && (self->text.bytes[offset] & 0xC0) == 0x80);
-    consider(self, at_offset(version, offset), origin, COST_SKIP);
+    consider(self, LEAVE_OUT, at_offset(version, offset), origin, COST_SKIP);
 }
 
 static void pop_entries(Repair *self, Version version) {
@@ -99,21 +163,81 @@ static void pop_entries(Repair *self, Version version) {
         node = arena_links(arena, node)[0];
         Version next = at_offset(version, version.offset);
         next.node = node;
-        if (fits(self, next)) consider(self, next, version.offset, 3 * k + 4);
+        if (fits(self, next)) consider(self, LEAVE_OUT, next, version.offset, 3 * k + 4);
     }
 }
 
-static void insert_token(Repair *self, Version version) {
+/* Thinks in as many tokens; the last of them makes the next one fit that the text has. What begins a
+ * string or a comment only where the text ends it on the same line: else whatever follows would do. */
+static void insert_tokens(Repair *self, Version version, uint32_t n, uint32_t cost) {
+    bool was_free = is_free(self, version);
     Arena *arena = self->arena;
     Tables *tables = &self->simulator->tables;
-    for (uint32_t symbol = 1; symbol < tables->abi->n_tokens; symbol++) {
+    for (uint32_t symbol = 1; symbol < tables->abi->n_tokens && self->n_read < MAX_READ; symbol++) {
         if (!tables_row(tables, arena->nodes[version.node].state)[symbol]) continue;
         uint32_t node = run_shift(&self->simulator->run, version.node, (uint16_t)symbol);
         if (node == ARENA_NONE || node == version.node) continue;
         Version next = at_offset(version, version.offset);
         next.node = node;
-        if (fits(self, next)) consider(self, next, version.offset, COST_INSERT);
+        if (!was_free && is_free(self, next)) {
+            while (next.offset < self->text.length && self->text.bytes[next.offset] <= ' ') next.offset++;
+            if (!ends_in_line(self, next)) continue;
+        }
+        bool does_fit = fits(self, next);
+        if (n > 1 && !does_fit) insert_tokens(self, next, n - 1, cost + COST_INSERT);
+        if (n == 1 && does_fit) consider(self, cost ? THINK_IN_TWO : THINK_IN, next, version.offset, cost + COST_INSERT);
     }
+}
+
+/* An error may lie before the place where it shows: leaves out one of the tokens before. */
+static void skip_before(Repair *self, uint32_t origin) {
+    const Trail *trail = &self->trail;
+    for (uint32_t i = trail->n, n = 0; i > 0 && trail->n - i < RUN_TRAIL && n < MAX_BACK; i--) {
+        Version version = trail->at[(i - 1) % RUN_TRAIL];
+        if (version.offset >= origin) continue;
+        skip_token(self, version, origin);
+        n++;
+    }
+}
+
+/* Where a bracket ends the line, it; else its end. */
+static uint32_t last_opener(const Text *text, uint32_t start, uint32_t end) {
+    uint32_t last = end;
+    while (last > start && text->bytes[last - 1] <= ' ') last--;
+    return last > start && memchr("{[(", text->bytes[last - 1], 3) ? last - 1 : end;
+}
+
+/* Leaves out a line, or all from it to the one where the error shows: a lost quote shows only where the next string ends.
+ * A bracket that is open at the end of the line is kept, since it is closed later. */
+static void skip_lines(Repair *self, uint32_t origin) {
+    const Trail *trail = &self->trail;
+    const Text *text = &self->text;
+    uint32_t start = line_start(text, origin), last_end = line_end(text, origin);
+    for (uint32_t n = 0; n < MAX_LINES; n++) {
+        uint32_t end = line_end(text, start), opener = last_opener(text, start, end), n_found = 0;
+        for (uint32_t i = trail->n > RUN_TRAIL ? trail->n - RUN_TRAIL : 0; i < trail->n && n_found < MAX_LINE_VERSIONS; i++) {
+            Version version = trail->at[i % RUN_TRAIL];
+            if (version.offset > start || !is_blank(text, version.offset, start)) continue;
+            n_found++;
+            uint32_t cost = COST_LINE + COST_LINE_BACK * n;
+            if (opener < end) consider(self, SKIP_LINES, at_offset(version, opener), origin, cost);
+            consider(self, SKIP_LINES, at_offset(version, end), origin, cost);
+            if (n) consider(self, SKIP_LINES, at_offset(version, last_end), origin, cost + COST_LINE * n);
+        }
+        if (start == 0) break;
+        start = line_start(text, start - 1);
+    }
+}
+
+/* Goes on with the best of all kinds; false if there is none. */
+static bool add_best(Repair *self) {
+    int64_t best = INT64_MIN;
+    for (uint32_t i = 0; i < N_KINDS; i++)
+        if (self->beams[i].n && self->beams[i].scores[0] > best) best = self->beams[i].scores[0];
+    for (uint32_t i = 0; i < N_KINDS; i++)
+        for (uint32_t j = 0; j < self->beams[i].n && self->beams[i].scores[j] + MARGIN >= best; j++)
+            run_add(&self->simulator->run, self->beams[i].best[j]);
+    return self->simulator->run.queue.n > 0;
 }
 
 static double confidence_of(uint32_t n_clean, uint32_t n_repairs) {
@@ -126,13 +250,12 @@ void recover(Simulator *simulator, const Frontier *from, Text text, Outcome *out
     Run *run = &simulator->run;
     bool is_first = true, is_near = false;
     uint32_t n_repairs = 0, n_near = 0, last = 0;
-    uint64_t last_step = simulator->counters.n_steps + MAX_STEPS + (uint64_t)MAX_STEPS_PER_BYTE * text.length;
-    while (n_repairs <= MAX_REPAIRS && n_near <= MAX_NEAR_REPAIRS && simulator->counters.n_steps < last_step) {
+    self.last_step = simulator->counters.n_steps + MAX_STEPS + (uint64_t)MAX_STEPS_PER_BYTE * text.length;
+    while (n_repairs <= MAX_REPAIRS && n_near <= MAX_NEAR_REPAIRS && simulator->counters.n_steps < self.last_step) {
         simulator_begin(simulator, from->arena, RUN_READ, text, text.length);
         if (is_first) simulator_add_readings(simulator, from);
-        else
-            for (uint32_t i = 0; i < self.n_best && self.scores[i] + MARGIN >= self.scores[0]; i++)
-                run_add(run, self.best[i]);
+        else if (!add_best(&self)) break;
+        run->trail = &self.trail;
         if (!simulator_go(simulator)) break;
         /* A search in vain leaves the deaths of its own last guess behind. */
         VersionSet dead = run->dead;
@@ -154,13 +277,16 @@ void recover(Simulator *simulator, const Frontier *from, Text text, Outcome *out
         }
         is_first = false;
         last = died_at;
-        self.n_best = 0;
+        for (uint32_t i = 0; i < N_KINDS; i++) self.beams[i].n = 0;
+        self.n_read = 0;
         for (uint32_t i = 0; i < dead.n && i < MAX_SOURCES; i++) {
-            skip_token(&self, dead.at[i]);
+            skip_token(&self, dead.at[i], died_at);
             pop_entries(&self, dead.at[i]);
-            insert_token(&self, dead.at[i]);
+            /* Two, as the `) {` of a head that was cut short. */
+            for (uint32_t n = 1; n <= 2; n++) insert_tokens(&self, dead.at[i], n, 0);
         }
-        if (self.n_best == 0) break;
+        skip_before(&self, died_at);
+        skip_lines(&self, died_at);
         n_repairs++;
         is_near = last + NEAR > text.length;
         n_near += is_near;

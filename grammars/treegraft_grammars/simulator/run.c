@@ -19,6 +19,7 @@ void run_begin(Run *self, RunMode mode, Text text, uint32_t mark) {
     self->long_start = self->long_end = 0;
     self->n_steps = 0;
     self->between = NULL;
+    self->trail = NULL;
     lexer_set_text(self->lexer, text);
 }
 
@@ -590,6 +591,7 @@ void run_go(Run *self) {
         memmove(&queue->at[first], &queue->at[first + 1], (queue->n - first) * sizeof *queue->at);
         /* Guesses are only there to find one witness. */
         if (version.guessing && self->witness && self->mode == RUN_READ && !self->keeps_reached) continue;
+        if (self->trail && !version.guessing) self->trail->at[self->trail->n++ % RUN_TRAIL] = version;
         read_token(self, version);
         if (self->mode == RUN_WITNESS && self->witness) return;
         if (self->mode == RUN_WHOLE && self->accepted) return;

@@ -34,6 +34,14 @@ typedef struct {
     Read at[RUN_MAX_READS];
 } Trace;
 
+/* The versions that were read from last, oldest first; a ring once it is full. */
+enum { RUN_TRAIL = 512 };
+
+typedef struct {
+    uint32_t n;
+    Version at[RUN_TRAIL];
+} Trail;
+
 typedef enum {
     RUN_READ,    /* collect versions whose next token is not decided yet, and look for a witness beyond them */
     RUN_WITNESS, /* the text is complete: stop at the first token that reaches `mark` */
@@ -62,6 +70,7 @@ struct Run {
     bool denied_beyond;  /* one of them for what it holds or where it begins, which is not decided before `mark` */
     bool denied_inside;  /* the last of them for what it holds */
     Trace trace;
+    Trail *trail; /* what is read is noted here; may be NULL */
     uint64_t n_steps, max_steps;
     bool exhausted;
     /* Called with the only version between two tokens; returns true to stop the run. May be NULL. */
