@@ -75,3 +75,16 @@ def test_suffixes_asked_for_before_never_change_how_far_one_reads(language: str)
                 suffix = suffix[:place] + b"(" + suffix[place:]
             known = seasoned.parse(text[:cursor] + typed).state.reach(suffix)
             assert known == new_grammar(language).parse(text[:cursor] + typed).state.reach(suffix), (typed, suffix[:40])
+
+
+def test_short_texts_with_zero_bytes_are_other_texts() -> None:
+    """What is learnt about undecided bytes is kept by their hash, which once took a tab for a line break and a zero."""
+    seasoned, zero = new_grammar("go"), b"package a\n\0"
+    for n in range(len(zero) + 1):
+        seasoned.parse(zero[:n])
+    seasoned.check(zero)
+    state = seasoned.start()
+    for place, byte in enumerate(b"package\ta\n\nimport\t(\n\tb\t"):
+        following = state.step(bytes([byte]))
+        assert following is not None, place
+        state = following
