@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NATIVE := setup.py $(wildcard grammars/treegraft_grammars/*.pyx grammars/treegraft_grammars/*.pxd grammars/treegraft_grammars/simulator/*)
 
-.PHONY: demo test lint check-all editors dist clean
+.PHONY: demo test lint check-all editors cluster dist clean
 
 demo: .venv/base
 	@$(BIN)/python examples/demo.py
@@ -21,7 +21,7 @@ lint: .venv/full
 # Everything, with the fetched corpora and the slow suites: half an hour on two cores.
 check-all: .venv/full lint
 	$(BIN)/python tests/sources.py
-	$(BIN)/python -m pytest -q -m "not gpu and not editor" --timeout 3600
+	$(BIN)/python -m pytest -q -m "not gpu and not editor and not cluster" --timeout 3600
 
 # Real Neovims, Emacs, Helix and VS Code, fetched into .cache/editors (2 GB, Debian, some minutes).
 editors: .venv/full
@@ -29,6 +29,11 @@ editors: .venv/full
 	sh tests/editors/fetch.sh
 	npm ci --prefix editors/vscode --no-audit --no-fund
 	$(BIN)/python -m pytest -q -m editor
+
+# Replicas on a Ray cluster, on this machine (240 MB to install, some minutes).
+cluster: .venv/full
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[cluster]" -c constraints.txt
+	$(BIN)/python -m pytest -q -m cluster
 
 # What is released, in dist/: sdist, wheel (one for Python 3.11 and later), .vsix; the wheel tried in an empty environment.
 dist: .venv/base

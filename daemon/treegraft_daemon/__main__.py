@@ -96,7 +96,25 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="one JSON array of all findings")
 
     engine = _command(commands, "engine", "model process in the foreground (else started on demand)")
-    engine.add_argument("--tcp", metavar="HOST:PORT", help="listen there, with --token-file; else unix socket")
+    engine.add_argument(
+        "--tcp", "--listen", metavar="HOST:PORT", help="listen there, with --token-file; else unix socket"
+    )
+    engine.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="serve with replicas on the Ray cluster at ADDRESS, or on one started on this machine",
+    )
+    engine.add_argument(
+        "--replicas",
+        default="1",
+        metavar="N|MIN-MAX|auto",
+        help="with --ray: how many; a range or auto follow the load (default: 1)",
+    )
+    engine.add_argument(
+        "--gpus-per-replica", type=float, default=0.0, metavar="X", help="with --ray: GPUs of each (default: 0)"
+    )
     engine.add_argument(
         "--idle-exit",
         dest="idle_exit_s",

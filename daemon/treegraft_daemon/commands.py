@@ -28,7 +28,7 @@ from treegraft_daemon.config import (
     runtime_dir,
     settings_file,
 )
-from treegraft_daemon.errors import BadInput, EngineUnreachable, TreegraftError
+from treegraft_daemon.errors import BadInput, EngineError, EngineUnreachable, TreegraftError
 from treegraft_daemon.saved_request import SavedRequest, load_request
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+MOST_REPLICAS = 1000
 
 
 # --- serve and engine: the two processes ---
@@ -79,7 +81,30 @@ def engine(options: argparse.Namespace, settings: Settings) -> int:
 
     if options.tcp is not None:
         settings = replace(settings, engine_address=options.tcp)
+    if options.ray is not None:
+        return _engine_on_cluster(options, settings)
     return service.run(settings, lambda tell: load(settings.model, tell))
+
+
+def _engine_on_cluster(options: argparse.Namespace, settings: Settings) -> int:
+    least, most = parse_replicas(options.replicas)
+    if options.gpus_per_replica < 0:
+        raise BadInput(f"--gpus-per-replica must not be negative, but is {options.gpus_per_replica}")
+    try:
+        from treegraft_daemon.engine import cluster
+    except ImportError as problem:
+        raise EngineError(f'--ray needs Ray: pip install "treegraft[cluster]" ({problem})') from problem
+    return cluster.run(settings, cluster.Shape(options.ray, least, most, options.gpus_per_replica))
+
+
+def parse_replicas(text: str) -> tuple[int, int]:
+    """The least and the greatest number of replicas that N, MIN-MAX or auto stand for. Raises BadInput."""
+    if text == "auto":
+        return 1, MOST_REPLICAS
+    least, dash, most = text.partition("-")
+    if least.isdecimal() and (most.isdecimal() or not dash) and 1 <= int(least) <= int(most or least) <= MOST_REPLICAS:
+        return int(least), int(most or least)
+    raise BadInput(f"--replicas wants N, MIN-MAX or auto, up to {MOST_REPLICAS}, not {text!r}")
 
 
 # --- complete ---
@@ -296,6 +321,10 @@ def status(options: argparse.Namespace, settings: Settings) -> int:
         print(f"engine: {report.state}, model {report.model}, pid {report.pid}, up {report.uptime_s:.0f} s")
         print(f"        {report.clients} clients, {report.documents} documents, {report.running} running, ", end="")
         print(f"{report.queued} queued")
+        for it in report.replicas:
+            memory = f", {it.gpu_bytes / 2**30:.1f} GiB on the GPU" if it.gpu_bytes else ""
+            print(f"        replica {it.name} on {it.host}: {it.state}, {it.documents} documents, ", end="")
+            print(f"{it.running} running, {it.queued} queued{memory}, {it.age_s:.0f} s ago")
     return 0 if report else 3
 
 
@@ -484,6 +513,7 @@ def _report_as_json(report: StatusReport) -> dict[str, Any]:
 
     fields = as_dict(report)
     del fields["id"]
+    fields["replicas"] = [as_dict(replica) for replica in report.replicas]
     return {**fields, "running": True, "active": report.running}
 
 

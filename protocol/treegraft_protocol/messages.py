@@ -175,8 +175,25 @@ class Suggestions(Message, frozen=True):
     timings: Timings = Timings()
 
 
+class ReplicaReport(msgspec.Struct, frozen=True):
+    """One replica of an engine on a cluster, as it stood when it answered last, `age_s` ago.
+
+    documents: those it served in the last ten minutes. gpu_bytes: memory that its model takes on the device.
+    """
+
+    name: str
+    host: str
+    pid: int
+    state: str
+    queued: int
+    running: int
+    documents: int
+    gpu_bytes: int = 0
+    age_s: float = 0.0
+
+
 class StatusReport(Message, frozen=True):
-    """What `treegraft status` shows.
+    """What `treegraft status` shows. replicas: of an engine on a cluster, those that answered lately.
 
     latencies_ms: median, 75th and 95th percentile of each stage. loaded: while the state is loading, the share of the
     model's weights that was read, 0 to 1; 0 where that is not known.
@@ -195,6 +212,7 @@ class StatusReport(Message, frozen=True):
     counters: dict[str, int]
     latencies_ms: dict[str, tuple[float, float, float]] = {}
     loaded: float = 0.0
+    replicas: tuple[ReplicaReport, ...] = ()
 
 
 class Problem(Message, frozen=True):

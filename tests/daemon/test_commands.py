@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from treegraft_daemon import commands
 from treegraft_daemon.__main__ import main
-from treegraft_daemon.commands import Place, offset_of, parse_place, read_source
+from treegraft_daemon.commands import Place, offset_of, parse_place, parse_replicas, read_source
 from treegraft_daemon.errors import BadInput
+from treegraft_protocol.messages import ReplicaReport, StatusReport
 
 
 def test_a_place_may_have_colons_in_its_file_name() -> None:
@@ -109,3 +114,46 @@ def test_check_of_a_folder_and_of_what_is_not_trusted(tmp_path: Path, capsys: py
     assert capsys.readouterr().out.startswith(f"{tmp_path / 'b.py'}:1:5: error: ")
     assert main(["check", str(tmp_path / "c.md")]) == 0
     assert "c.md:1:1: note: not checked: the grammar of markdown is not trusted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "bounds"), [("1", (1, 1)), ("8", (8, 8)), ("2-8", (2, 8)), ("3-3", (3, 3)), ("auto", (1, 1000))]
+)
+def test_how_many_replicas(words: str, bounds: tuple[int, int]) -> None:
+    assert parse_replicas(words) == bounds
+
+
+@pytest.mark.parametrize("words", ["", "0", "-1", "8-2", "0-3", "1-", "-", "many", "1.5", "1001", "1-2-3", "²"])
+def test_no_number_of_replicas_is_told(words: str) -> None:
+    with pytest.raises(BadInput, match="N, MIN-MAX or auto"):
+        parse_replicas(words)
+
+
+def test_a_cluster_without_ray_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not installed
+    monkeypatch.delitem(sys.modules, "treegraft_daemon.engine.cluster", raising=False)
+    assert main(["engine", "--ray"]) == 1
+    assert 'pip install "treegraft[cluster]"' in capsys.readouterr().err
+
+
+def test_an_engine_of_one_machine_imports_nothing_of_ray() -> None:
+    program = "import sys, treegraft_daemon.engine.service; print([name for name in sys.modules if name[:3] == 'ray'])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_status_shows_replicas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    replica = ReplicaReport("x7", "gpu-1", 77, "ready", queued=2, running=1, documents=12, gpu_bytes=3 << 30, age_s=4)
+    report = StatusReport(
+        id=1, pid=1, version="1", model="m", state="ready", uptime_s=1, clients=3, documents=4, queued=5, running=1,
+        counters={}, replicas=(replica,),
+    )  # fmt: skip
+    monkeypatch.setattr(commands, "_report", lambda settings: report)
+    assert main(["status"]) == 0
+    assert (
+        "replica x7 on gpu-1: ready, 12 documents, 1 running, 2 queued, 3.0 GiB on the GPU" in capsys.readouterr().out
+    )
+    assert main(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["replicas"][0]["documents"] == 12

@@ -18,10 +18,10 @@ from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from treegraft_daemon.telemetry import Counters
-from treegraft_protocol.messages import Complete, Problem, Suggestions
+from treegraft_protocol.messages import Complete, Problem, ReplicaReport, Suggestions
 
 if TYPE_CHECKING:
     from treegraft_daemon.engine.model.law import Context, Law, Progress
@@ -61,6 +61,24 @@ class Job:
 
 # What the worker runs for a job: engine.completion.suggest, or a script in tests. Must poll `job.cancelled`.
 Suggest = Callable[["Job", "Law"], Suggestions]
+
+
+class Dispatcher(Protocol):
+    """What answers the requests of an engine's clients: the scheduler below, or replicas of it on a cluster.
+
+    All methods belong to one event loop. `state` and `loaded` as in a StatusReport.
+    """
+
+    state: str
+    loaded: float
+
+    def start(self) -> None: ...
+    async def stop(self) -> object: ...
+    def enter(self, client: Hashable, request: Complete, context: Context) -> Job: ...
+    def withdraw(self, job: Job) -> None: ...
+    def queued(self) -> int: ...
+    def running(self) -> int: ...
+    def replicas(self) -> tuple[ReplicaReport, ...]: ...
 
 
 @dataclass
@@ -180,6 +198,10 @@ class Scheduler:
     def running(self) -> int:
         """1 while the model works on a request, withdrawn or not."""
         return int(self._running is not None)
+
+    def replicas(self) -> tuple[ReplicaReport, ...]:
+        """None: this is the only one."""
+        return ()
 
     async def stop(self, timeout_s: float = 2.0) -> bool:
         """Answer all requests as stopping and end the worker; False when it did not end in time."""

@@ -24,7 +24,7 @@ from treegraft_daemon.config import MAX_DOCUMENT_BYTES, Settings
 from treegraft_daemon.endpoint import Endpoint, endpoint_of, host_and_port, make_token, prepare_folder, read_token
 from treegraft_daemon.engine import completion, metrics
 from treegraft_daemon.engine.model.law import Context, Law, OpenFile, Progress
-from treegraft_daemon.engine.scheduler import Job, Scheduler, Suggest
+from treegraft_daemon.engine.scheduler import Dispatcher, Job, Scheduler, Suggest
 from treegraft_daemon.errors import EngineBusy, EngineError, ModelError
 from treegraft_daemon.telemetry import Counters, Latencies, set_up_logging
 from treegraft_protocol.framing import (
@@ -65,10 +65,22 @@ GREETING_S = 10.0
 
 
 def run(settings: Settings, law_factory: Callable[[Progress], Law], suggest: Suggest | None = None) -> int:
-    """Serve until told to stop, idle for `settings.idle_exit_s` or signalled; the exit code.
+    """Serve with a model in this process until told to stop, idle for `settings.idle_exit_s` or signalled; the exit code.
 
     Raises EngineBusy when another engine serves this user and model, EngineError when the socket cannot be made.
     """
+    counters, latencies = Counters(), Latencies()
+    scheduler = Scheduler(
+        law_factory,
+        suggest or suggester(counters, latencies),
+        counters=counters,
+        idle_unload_s=settings.idle_unload_s,
+    )
+    return listen(settings, scheduler, counters, latencies)
+
+
+def listen(settings: Settings, dispatcher: Dispatcher, counters: Counters, latencies: Latencies) -> int:
+    """Serve, with answers from `dispatcher`; ends and raises like `run`."""
     endpoint = endpoint_of(settings)
     prepare_folder(endpoint.socket.parent)
     set_up_logging(settings.log_level, settings.log_file)
@@ -77,9 +89,40 @@ def run(settings: Settings, law_factory: Callable[[Progress], Law], suggest: Sug
     token = read_token(settings) if endpoint.host else ""
     lock = _take_lock(endpoint)
     try:
-        return asyncio.run(Service(settings, endpoint, token, law_factory, suggest).serve())
+        return asyncio.run(Service(settings, endpoint, token, dispatcher, counters, latencies).serve())
     finally:
         os.close(lock)
+
+
+def suggester(counters: Counters, latencies: Latencies) -> Suggest:
+    """What a worker runs for each request, counted and timed."""
+
+    def suggest(job: Job, law: Law) -> Suggestions:
+        found = completion.suggest(
+            job.request,
+            job.context,
+            law,
+            cancelled=job.cancelled,
+            counters=counters,
+            queue_ms=(job.started - job.arrived) * 1000,
+        )
+        for stage, ms in stages_ms(found.timings).items():
+            latencies.add(stage, ms)
+        counters.add("tokens_written", found.timings.n_steps)
+        if job.cancelled():
+            counters.add("tokens_wasted_by_cancel", found.timings.n_steps)
+        log.debug("request %d: %d found in %.1f ms", job.request.id, len(found.items), found.timings.total_ms)
+        return found
+
+    return suggest
+
+
+def as_problem(id: int, error: BaseException) -> Problem:
+    """What a client is told when its request raised; an error that is not the model's is logged."""
+    if isinstance(error, ModelError):
+        return Problem(id=id, code="model", text=str(error))
+    log.error("request %d failed: %s", id, type(error).__name__, exc_info=error)
+    return Problem(id=id, code="internal", text=f"{type(error).__name__}: {error}")
 
 
 def _take_lock(endpoint: Endpoint) -> int:
@@ -105,17 +148,16 @@ class Service:
         settings: Settings,
         endpoint: Endpoint,
         token: str,
-        law_factory: Callable[[Progress], Law],
-        suggest: Suggest | None = None,
+        dispatcher: Dispatcher,
+        counters: Counters,
+        latencies: Latencies,
     ) -> None:
         self.settings = settings
         self.endpoint = endpoint
         self.token = token
-        self.counters = Counters()
-        self.latencies = Latencies()
-        self.scheduler = Scheduler(
-            law_factory, suggest or self._suggest, counters=self.counters, idle_unload_s=settings.idle_unload_s
-        )
+        self.dispatcher = dispatcher
+        self.counters = counters
+        self.latencies = latencies
         self.connections: set[Connection] = set()
         self.ended = asyncio.Event()
         self._started = monotonic()
@@ -127,14 +169,14 @@ class Service:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self.ended.set)
         servers = await self._listen()
-        self.scheduler.start()
+        self.dispatcher.start()
         idle = asyncio.create_task(self._watch_idleness())
         log.info("engine of model %s listens at %s", self.settings.model, self.endpoint)
         await self.ended.wait()
         idle.cancel()
         for server in servers:
             server.close()
-        await self.scheduler.stop()
+        await self.dispatcher.stop()
         await asyncio.sleep(0)  # answers that were just made go out before their connections
         for connection in list(self.connections):
             await connection.close()
@@ -203,33 +245,17 @@ class Service:
             pid=os.getpid(),
             version=__version__,
             model=self.settings.model,
-            state=self.scheduler.state,
+            state=self.dispatcher.state,
             uptime_s=monotonic() - self._started,
             clients=sum(connection.greeted for connection in self.connections),
             documents=sum(len(connection.documents) for connection in self.connections),
-            queued=self.scheduler.queued(),
-            running=self.scheduler.running(),
+            queued=self.dispatcher.queued(),
+            running=self.dispatcher.running(),
             counters=self.counters.snapshot(),
             latencies_ms=self.latencies.snapshot(),
-            loaded=self.scheduler.loaded,
+            loaded=self.dispatcher.loaded,
+            replicas=self.dispatcher.replicas(),
         )
-
-    def _suggest(self, job: Job, law: Law) -> Suggestions:
-        found = completion.suggest(
-            job.request,
-            job.context,
-            law,
-            cancelled=job.cancelled,
-            counters=self.counters,
-            queue_ms=(job.started - job.arrived) * 1000,
-        )
-        for stage, ms in stages_ms(found.timings).items():
-            self.latencies.add(stage, ms)
-        self.counters.add("tokens_written", found.timings.n_steps)
-        if job.cancelled():
-            self.counters.add("tokens_wasted_by_cancel", found.timings.n_steps)
-        log.debug("request %d: %d found in %.1f ms", job.request.id, len(found.items), found.timings.total_ms)
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +324,7 @@ class Connection:
     async def close(self) -> None:
         """Withdraw what is under way and hang up."""
         for job in list(self._jobs.values()):
-            self._service.scheduler.withdraw(job)
+            self._service.dispatcher.withdraw(job)
         self._jobs.clear()
         with suppress(ConnectionError, TimeoutError):
             self._writer.close()
@@ -316,7 +342,7 @@ class Connection:
                 self._complete(message)
             case Cancel(id=id):
                 if id in self._jobs:
-                    self._service.scheduler.withdraw(self._jobs[id])
+                    self._service.dispatcher.withdraw(self._jobs[id])
             case Close(document=name):
                 self.documents.pop(name, None)
             case Tell(counts=counts, latencies_ms=latencies_ms):
@@ -365,7 +391,7 @@ class Connection:
         except _Refused as refused:
             self._send(Problem(id=request.id, code=refused.code, text=refused.text))
             return
-        job = self._service.scheduler.enter(self, request, context)
+        job = self._service.dispatcher.enter(self, request, context)
         self._jobs[request.id] = job
         job.answer.add_done_callback(lambda answer: self._answer(request.id, answer))
         if job.answer.done():  # refused at the door
@@ -376,11 +402,8 @@ class Connection:
         error = answer.exception()
         if error is None:
             self._send(answer.result())
-        elif isinstance(error, ModelError):
-            self._send(Problem(id=id, code="model", text=str(error)))
         else:
-            log.error("request %d failed: %s", id, type(error).__name__, exc_info=error)
-            self._send(Problem(id=id, code="internal", text=f"{type(error).__name__}: {error}"))
+            self._send(as_problem(id, error))
 
     def _context(self, request: Complete) -> Context:
         text = self._text(request)
