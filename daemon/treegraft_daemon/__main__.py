@@ -99,6 +99,8 @@ def build_parser() -> argparse.ArgumentParser:
     engine.add_argument(
         "--tcp", "--listen", metavar="HOST:PORT", help="listen there, with --token-file; else unix socket"
     )
+    engine.add_argument("--tls-cert", metavar="FILE", help="with --listen: speak TLS, with this certificate")
+    engine.add_argument("--tls-key", metavar="FILE", help="the key of that certificate, if it is not in the same file")
     engine.add_argument(
         "--ray",
         nargs="?",
@@ -170,6 +172,7 @@ def _engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="PATH|NAME", help=sentences["model"])
     parser.add_argument("--engine", dest="engine_address", metavar="HOST:PORT", help=sentences["engine_address"])
     parser.add_argument("--token-file", metavar="FILE", help=sentences["token_file"])
+    parser.add_argument("--tls-ca", metavar="FILE", help=sentences["tls_ca"])
 
 
 def _log_options(parser: argparse.ArgumentParser) -> None:

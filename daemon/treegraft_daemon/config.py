@@ -41,6 +41,9 @@ class Settings:
     model: str = option("embedded", "embedded, a directory with a Hugging Face causal model, or a cached hub id")
     engine_address: str = option("", "HOST:PORT of an engine elsewhere; empty: one on this machine, started on demand")
     token_file: str = option("", "file with the token of that engine")
+    tls_ca: str = option("", "PEM file with the certificate, or its authority, of that engine; empty: plain TCP")
+    tls_cert: str = option("", "PEM file with the certificate that an engine on the network shows; empty: plain TCP")
+    tls_key: str = option("", "PEM file with the key of that certificate")
     disabled_languages: tuple[str, ...] = option((), "languages in which nothing is suggested")
     excluded_files: tuple[str, ...] = option(
         (), "files that are neither completed nor read as context, as patterns like those of a .gitignore"

@@ -13,9 +13,13 @@ import tempfile
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from treegraft_daemon.config import Settings, runtime_dir
 from treegraft_daemon.errors import AccessDenied, ConfigError, EngineError
+
+if TYPE_CHECKING:
+    import ssl
 
 # sun_path holds 108 bytes on Linux and 104 on macOS, with the closing NUL.
 MAX_SOCKET_PATH_BYTES = 103
@@ -126,6 +130,38 @@ def make_token(settings: Settings) -> bool:
     with open(descriptor, "w", encoding="utf-8") as file:
         file.write(secrets.token_urlsafe(32) + "\n")
     return True
+
+
+def server_tls(settings: Settings) -> ssl.SSLContext | None:
+    """What an engine on the network shows its clients; None without `tls_cert`. Raises ConfigError for unusable files."""
+    if not settings.tls_cert:
+        return None
+    import ssl  # 10 ms that an editor's server does without
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(
+            Path(settings.tls_cert).expanduser(), Path(settings.tls_key or settings.tls_cert).expanduser()
+        )
+    except OSError as error:  # SSLError is one
+        raise ConfigError(f"cannot use the certificate in {settings.tls_cert}: {_reason(error)}") from error
+    return context
+
+
+def client_tls(settings: Settings) -> ssl.SSLContext | None:
+    """Whom a client trusts to be its engine; None without `tls_ca`. Raises ConfigError for an unusable file."""
+    if not settings.tls_ca:
+        return None
+    import ssl
+
+    try:
+        return ssl.create_default_context(cafile=str(Path(settings.tls_ca).expanduser()))
+    except OSError as error:
+        raise ConfigError(f"cannot use the authority in {settings.tls_ca}: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 _OTHER_FOLDER = "set TREEGRAFT_RUNTIME_DIR to a folder of yours"

@@ -15,9 +15,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from treegraft_daemon.config import Settings
-from treegraft_daemon.endpoint import Endpoint, check_folder, endpoint_of, prepare_folder, read_token, resolved_model
+from treegraft_daemon.endpoint import (
+    Endpoint,
+    check_folder,
+    client_tls,
+    endpoint_of,
+    prepare_folder,
+    read_token,
+    resolved_model,
+)
 from treegraft_daemon.errors import (
     AccessDenied,
     BadInput,
@@ -48,6 +57,9 @@ from treegraft_protocol.messages import (
     Welcome,
 )
 
+if TYPE_CHECKING:
+    import ssl
+
 START_S = 20.0  # a cold machine under load; usually half a second
 HANDSHAKE_S = 5.0
 MAX_DOCUMENTS = 32
@@ -63,8 +75,9 @@ async def connect(settings: Settings, *, start: bool) -> EngineClient:
     """
     endpoint = endpoint_of(settings)
     token = read_token(settings) if endpoint.host else ""
+    tls = client_tls(settings) if endpoint.host else None
     try:
-        return await _greeted(endpoint, token)
+        return await _greeted(endpoint, token, tls)
     except EngineUnreachable:
         if not start or settings.engine_address:
             raise
@@ -73,7 +86,7 @@ async def connect(settings: Settings, *, start: bool) -> EngineClient:
     give_up = monotonic() + START_S
     while monotonic() < give_up:
         with suppress(EngineUnreachable):
-            return await _greeted(endpoint, token)
+            return await _greeted(endpoint, token, tls)
         # A second starter loses the race for the lock and ends with 1; the winner's socket appears all the same.
         if process.poll() not in (None, 0, 1):
             break
@@ -105,15 +118,17 @@ def _start(settings: Settings, endpoint: Endpoint) -> subprocess.Popen[bytes]:
         )
 
 
-async def _greeted(endpoint: Endpoint, token: str) -> EngineClient:
+async def _greeted(endpoint: Endpoint, token: str, tls: ssl.SSLContext | None) -> EngineClient:
     try:
         if endpoint.host:
-            reader, writer = await asyncio.wait_for(asyncio.open_connection(endpoint.host, endpoint.port), HANDSHAKE_S)
+            connecting = asyncio.open_connection(endpoint.host, endpoint.port, ssl=tls)
+            reader, writer = await asyncio.wait_for(connecting, HANDSHAKE_S)
         else:
             check_folder(endpoint.socket.parent)
             reader, writer = await asyncio.open_unix_connection(str(endpoint.socket))
     except (OSError, TimeoutError) as error:
-        raise EngineUnreachable(f"no engine answers at {endpoint}") from error
+        detail = f": {error.verify_message}" if hasattr(error, "verify_message") else ""  # a certificate's
+        raise EngineUnreachable(f"no engine answers at {endpoint}{detail}") from error
     client = EngineClient(reader, writer)
     try:
         await client.greet(token)

@@ -130,12 +130,15 @@ def simulate(
         yield environment.timeout(rng.uniform(0, pause_s + BURST_STROKES * STROKE_S))
         number = 0
         while True:
+            wait_s = 0.0
             for _ in range(max(1, int(rng.expovariate(1 / BURST_STROKES)))):
-                yield environment.timeout(rng.lognormvariate(0, 0.5) * STROKE_S)
+                wait_s += rng.lognormvariate(0, 0.5) * STROKE_S
                 if rng.random() < ASKS:
+                    yield environment.timeout(wait_s)
+                    wait_s = 0.0
                     number += 1
                     environment.process(request(me, number, replica))
-            yield environment.timeout(rng.expovariate(1 / pause_s))
+            yield environment.timeout(wait_s + rng.expovariate(1 / pause_s))
 
     for me in range(n_developers):
         environment.process(developer(me))
@@ -143,20 +146,23 @@ def simulate(
     return answers, sum(replica.busy_s for replica in replicas) / (n_replicas * hours * 3600)
 
 
-def needed(n_developers: int, service_s: Sequence[float]) -> tuple[int, float, float]:
+def needed(n_developers: int, service_s: Sequence[float], guess: int) -> tuple[int, float, float]:
     """(replicas, 95th percentile in ms, share of time they work) for the least number that keeps the percentile good.
 
-    Documents are spread by hash, so many replicas are as many independent ones: above 20 a sample of them is simulated.
+    Documents are spread by hash, so many replicas are as many independent ones: of more than four, four are simulated.
     """
 
     def at(n: int) -> tuple[float, float]:
-        sample = min(n, 20)
+        sample = min(n, 4)
         answers, load = simulate(round(n_developers * sample / n), sample, service_s, seed=n)
         return (percentile(answers, 0.95) if answers else 0.0), load
 
-    low, high = 0, 1
+    high = max(1, guess)
     while at(high)[0] > GOOD_MS:
-        low, high = high, high * 2
+        high += max(1, high // 4)
+    low = high
+    while low > 0 and (low == high or at(low)[0] <= GOOD_MS):
+        high, low = low, low - max(1, low // 4)
     while high - low > max(1, high // 20):
         middle = (low + high) // 2
         if at(middle)[0] > GOOD_MS:
@@ -174,8 +180,9 @@ def capacity(measured_ms: Sequence[float]) -> None:
     print(f"\n| model | developers | replicas for a 95th percentile of {GOOD_MS:.0f} ms | 95th percentile ms | load "
           "| replica hours per developer and month |\n|---|---|---|---|---|---|")  # fmt: skip
     for name, service_s in models.items():
+        n = 0
         for n_developers in (10, 100, 1000, 10_000, 100_000):
-            n, tail, load = needed(n_developers, service_s)
+            n, tail, load = needed(n_developers, service_s, 10 * n)
             hours = n * WORKING_HOURS_MONTH / n_developers
             print(f"| {name} | {n_developers:,} | {n:,} | {tail:.0f} | {load:.0%} | {hours:.2f} |", flush=True)
 
@@ -220,9 +227,13 @@ def main() -> int:
     parser.add_argument("part", nargs="?", choices=["latency", "check", "capacity"])
     parser.add_argument("-n", type=int, default=300, help="requests of latency")
     parser.add_argument("--developers", type=int, default=4, help="of check")
+    parser.add_argument("--service-ms", type=float, nargs="*", help="of capacity: times of completions, not measured")
     parser.add_argument("--seconds", type=float, default=60, help="of check")
     options = parser.parse_args()
     is_good = True
+    if options.service_ms:
+        capacity(options.service_ms)
+        return 0
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TREEGRAFT_RUNTIME_DIR"] = str(Path(folder, "here"))
         Path(folder, "front").mkdir()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from treegraft_daemon import engine_client
 from treegraft_daemon.config import Settings
 from treegraft_daemon.endpoint import endpoint_of
 from treegraft_daemon.engine_client import EngineClient
-from treegraft_daemon.errors import EngineError, EngineFailed, EngineUnreachable, TreegraftError
+from treegraft_daemon.errors import ConfigError, EngineError, EngineFailed, EngineUnreachable, TreegraftError
 from treegraft_protocol.framing import encode
 from treegraft_protocol.messages import PROTOCOL_VERSION, Complete, Hello, Status, Suggestions
 
@@ -158,6 +159,45 @@ async def test_a_network_engine_wants_its_token(settings: Settings, tmp_path: Pa
     finally:
         engine.terminate()
         assert engine.wait(10) == 0
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="makes its certificates with openssl")
+async def test_a_network_engine_speaks_tls(settings: Settings, tmp_path: Path, unused_tcp_port: int) -> None:
+    for name in ("own", "other"):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=treegraft",
+             "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", tmp_path / f"{name}.key", "-out", tmp_path / f"{name}.pem"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    address, token = f"127.0.0.1:{unused_tcp_port}", tmp_path / "token"
+    command = [sys.executable, "-m", "treegraft_daemon", "engine", "--listen", address, "--token-file", str(token)]
+    engine = subprocess.Popen(
+        [*command, "--tls-cert", str(tmp_path / "own.pem"), "--tls-key", str(tmp_path / "own.key")],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        far = replace(settings, engine_address=address, token_file=str(token), tls_ca=str(tmp_path / "own.pem"))
+        for _ in range(200):
+            await asyncio.sleep(0.05)
+            try:
+                client = await engine_client.connect(far, start=False)
+                break
+            except TreegraftError:
+                continue
+        assert (await ask(client)).items
+        with pytest.raises(EngineUnreachable, match="self-signed certificate"):
+            await engine_client.connect(replace(far, tls_ca=str(tmp_path / "other.pem")), start=False)
+        with pytest.raises(EngineUnreachable):
+            await engine_client.connect(replace(far, tls_ca=""), start=False)
+        with pytest.raises(ConfigError, match=r"cannot use the authority in .*: no such file"):
+            await engine_client.connect(replace(far, tls_ca=str(tmp_path / "none.pem")), start=False)
+        assert (await ask(client)).items, "whoever is turned away costs nothing"
+        await client.close()
+    finally:
+        engine.terminate()
+        assert engine.wait(10) == 0
+    broken = subprocess.run([*command, "--tls-cert", str(token)], capture_output=True, text=True, timeout=30)
+    assert broken.returncode == 1 and "cannot use the certificate" in broken.stderr and "Traceback" not in broken.stderr
 
 
 async def test_garbage_in_frames_harms_nobody(settings: Settings) -> None:

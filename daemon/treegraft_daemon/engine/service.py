@@ -21,7 +21,15 @@ from time import monotonic
 
 from treegraft_daemon import __version__
 from treegraft_daemon.config import MAX_DOCUMENT_BYTES, Settings
-from treegraft_daemon.endpoint import Endpoint, endpoint_of, host_and_port, make_token, prepare_folder, read_token
+from treegraft_daemon.endpoint import (
+    Endpoint,
+    endpoint_of,
+    host_and_port,
+    make_token,
+    prepare_folder,
+    read_token,
+    server_tls,
+)
 from treegraft_daemon.engine import completion, metrics
 from treegraft_daemon.engine.model.law import Context, Law, OpenFile, Progress
 from treegraft_daemon.engine.scheduler import Dispatcher, Job, Scheduler, Suggest
@@ -194,7 +202,8 @@ class Service:
             finally:
                 os.umask(before)
             if self.endpoint.host:
-                servers.append(await asyncio.start_server(self._connected_far, self.endpoint.host, self.endpoint.port))
+                host, port, tls = self.endpoint.host, self.endpoint.port, server_tls(self.settings)
+                servers.append(await asyncio.start_server(self._connected_far, host, port, ssl=tls))
         except OSError as error:
             raise EngineError(f"cannot listen at {self.endpoint}: {(error.strerror or str(error)).lower()}") from error
         if self.settings.metrics_address and (server := await self._serve_metrics()):

@@ -1013,5 +1013,5 @@ def _indent_of(params: Any) -> str:
     return " " * size if spaces else "\t"
 
 
-def _engine_of(settings: Settings) -> tuple[str, str, str]:
-    return settings.model, settings.engine_address, settings.token_file
+def _engine_of(settings: Settings) -> tuple[str, ...]:
+    return settings.model, settings.engine_address, settings.token_file, settings.tls_ca
