@@ -48,11 +48,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_cluster(folder: Path, *options: str) -> Cluster:
-    """A front with its replicas, ready; its files are in `folder`."""
+def start_cluster(folder: Path, *options: str, ray: str = "") -> Cluster:
+    """A front with its replicas, ready; its files are in `folder`. `ray`: address of a cluster that runs."""
     address, token, log = f"127.0.0.1:{free_port()}", folder / "token", folder / "log"
     environment = {**os.environ, "TREEGRAFT_RUNTIME_DIR": str(folder), "TREEGRAFT_CONFIG": str(folder / "none.toml")}
-    command = [sys.executable, "-m", "treegraft_daemon", "engine", "--ray", "--listen", address]
+    command = [sys.executable, "-m", "treegraft_daemon", "engine", f"--ray={ray}", "--listen", address]
     with log.open("wb") as out:
         process = subprocess.Popen(
             [*command, "--token-file", str(token), *options], stdout=out, stderr=out, env=environment

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -212,6 +213,34 @@ async def test_strangers_and_a_thousand_idle_connections_cost_nothing(two: Clust
     assert (await client.status()).clients >= 1001
     for one in idle:
         await one.close()
+
+
+async def test_a_front_uses_a_cluster_that_runs_and_leaves_it_running(tmp_path: Path) -> None:
+    port = free_port()
+    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--port", str(port)]
+    options = ["--num-cpus", "2", "--include-dashboard=false", "--disable-usage-stats"]
+    with subprocess.Popen([*ray, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as head:
+        try:
+            end = time.monotonic() + 60
+            while not answers(port):
+                assert head.poll() is None and time.monotonic() < end
+                await asyncio.sleep(0.2)
+            for n in range(2):
+                folder = tmp_path / str(n)
+                folder.mkdir()
+                cluster = start_cluster(folder, "--replicas", "1", ray=f"127.0.0.1:{port}")
+                client = await cluster.connect()
+                assert (await ask(client, "file:///there.py")).items
+                await client.close()
+                assert cluster.end() == 0, cluster.log.read_text()
+                assert head.poll() is None, "the cluster is not ours to end"
+        finally:
+            head.terminate()
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_what_cannot_be_started_is_told_in_a_line(tmp_path: Path) -> None:

@@ -16,12 +16,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
 # Read by Ray while it is imported. Nothing is told to anybody; and nothing here blocks a loop, so none needs a thread.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_SERVE_THROUGHPUT_OPTIMIZED", "1")
+# `ray start` asks for the user's token once there is one; who connects shows it only when told to.
+if Path("~/.ray/auth_token").expanduser().exists():
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 import ray
 from msgspec.structs import replace
@@ -275,10 +279,9 @@ def _replicas(settings: Settings, shape: Shape) -> Iterator[Callable[[], Any]]:
         raise EngineError(f"cannot start replicas on {where}: {str(problem).splitlines()[0]}") from problem
     finally:
         if ray.is_initialized():
-            serve.delete(APPLICATION)
-            if not shape.address:
-                serve.shutdown()
-            ray.shutdown()
+            if shape.address:
+                serve.delete(APPLICATION)
+            ray.shutdown()  # and with it the cluster that was started for the replicas
 
 
 def _deployment(settings: Settings, shape: Shape) -> Any:
