@@ -128,7 +128,7 @@ async def test_a_killed_replica_costs_its_requests_an_empty_answer(two: Cluster)
     victim = (await spread(two, clients[0]))[0]
     start = time.monotonic()
     running = [
-        asyncio.create_task(ask(client, f"file:///k{i}.py", max_tokens=256, deadline_ms=20_000))
+        asyncio.create_task(ask(client, f"file:///k{i}.py", max_tokens=256, n=4, deadline_ms=20_000))
         for client in clients
         for i in range(5)
     ]
@@ -253,3 +253,7 @@ def test_what_cannot_be_started_is_told_in_a_line(tmp_path: Path) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert "treegraft: cannot start replicas on 127.0.0.1" in done.stderr and "Traceback" not in done.stderr
+    command = [*command[:-2], "--ray", "--model", str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "treegraft: cannot start replicas on this machine" in done.stderr and "Traceback" not in done.stderr

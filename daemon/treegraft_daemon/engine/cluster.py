@@ -40,7 +40,7 @@ from treegraft_daemon.engine import service
 from treegraft_daemon.engine.model.law import Context
 from treegraft_daemon.engine.model.loading import load
 from treegraft_daemon.engine.scheduler import GRACE_S, MAX_WAITING_PER_CLIENT, Job, Scheduler
-from treegraft_daemon.errors import EngineError
+from treegraft_daemon.errors import EngineError, ModelError
 from treegraft_daemon.telemetry import Counters, Latencies, set_up_logging
 from treegraft_protocol.messages import Complete, Problem, ReplicaReport, Suggestions
 
@@ -88,6 +88,8 @@ class Replica:
         self._scheduler.start()
         while self._scheduler.state == "loading":  # no request comes before the model is there
             await asyncio.sleep(0.02)
+        if self._scheduler.state != "ready":
+            raise ModelError(self._scheduler.state)
 
     async def complete(
         self, client: str, request: Complete, context: Context
