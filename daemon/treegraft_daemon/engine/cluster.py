@@ -14,7 +14,7 @@ import socket
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -89,7 +89,7 @@ class Replica:
         while self._scheduler.state == "loading":  # no request comes before the model is there
             await asyncio.sleep(0.02)
         if self._scheduler.state != "ready":
-            raise ModelError(self._scheduler.state)
+            raise ModelError(self._scheduler.state.removeprefix("failed: "))
 
     async def complete(
         self, client: str, request: Complete, context: Context
@@ -278,12 +278,22 @@ def _replicas(settings: Settings, shape: Shape) -> Iterator[Callable[[], Any]]:
         ray.init(shape.address or "local", log_to_driver=False, logging_level=logging.WARNING, namespace=APPLICATION)
         yield deploy
     except (RayError, RuntimeError, OSError, ValueError) as problem:
-        raise EngineError(f"cannot start replicas on {where}: {str(problem).splitlines()[0]}") from problem
+        raise EngineError(f"cannot start replicas on {where}: {_why(problem)}") from problem
     finally:
         if ray.is_initialized():
             if shape.address:
                 serve.delete(APPLICATION)
             ray.shutdown()  # and with it the cluster that was started for the replicas
+
+
+def _why(problem: Exception) -> str:
+    """What went wrong, in a line: what a replica raised, if it was one."""
+    raised = ""
+    if ray.is_initialized():  # asking would start one
+        with suppress(RayError, RuntimeError, KeyError):
+            raised = serve.status().applications[APPLICATION].deployments["engine"].message
+    lines = [line for line in raised.splitlines() if ModelError.__name__ in line]
+    return lines[-1].rpartition(f"{ModelError.__name__}: ")[2] if lines else str(problem).splitlines()[0]
 
 
 def _deployment(settings: Settings, shape: Shape) -> Any:
