@@ -243,6 +243,22 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+async def test_one_who_asks_much_and_reads_nothing_delays_nobody(two: Cluster, client: EngineClient) -> None:
+    await ask(client, "file:///fair.py")
+    greedy = await two.connect()
+    greedy._reader._transport.pause_reading()  # type: ignore[attr-defined]
+    flood = [asyncio.create_task(ask(greedy, f"file:///g{n}.py", max_tokens=256, n=4)) for n in range(100)]
+    await asyncio.sleep(0.1)
+    for _ in range(5):
+        start = time.monotonic()
+        assert (await ask(client, "file:///fair.py")).items
+        assert time.monotonic() - start < 2, "it waits for one completion of the other at most"
+    for task in flood:
+        task.cancel()
+    await asyncio.gather(*flood, return_exceptions=True)
+    await greedy.close()
+
+
 def test_what_cannot_be_started_is_told_in_a_line(tmp_path: Path) -> None:
     environment = {
         **os.environ,

@@ -130,6 +130,15 @@ async def test_a_stale_socket_is_no_engine(settings: Settings) -> None:
     await client.close()
 
 
+async def connected(far: Settings) -> EngineClient:
+    """A connection to an engine that was started a moment ago."""
+    for _ in range(200):
+        await asyncio.sleep(0.05)
+        with contextlib.suppress(TreegraftError):
+            return await engine_client.connect(far, start=False)
+    raise AssertionError("the engine did not start")
+
+
 async def test_a_network_engine_wants_its_token(settings: Settings, tmp_path: Path, unused_tcp_port: int) -> None:
     token, wrong = tmp_path / "token", tmp_path / "wrong"
     wrong.write_text("x" * 32)
@@ -139,13 +148,7 @@ async def test_a_network_engine_wants_its_token(settings: Settings, tmp_path: Pa
     engine = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         far = replace(settings, engine_address=address, token_file=str(token))
-        for _ in range(200):
-            await asyncio.sleep(0.05)
-            try:
-                client = await engine_client.connect(far, start=False)
-                break
-            except TreegraftError:
-                continue
+        client = await connected(far)
         assert (await ask(client)).items
         await client.close()
         with pytest.raises(EngineError, match="refused"):
@@ -177,13 +180,7 @@ async def test_a_network_engine_speaks_tls(settings: Settings, tmp_path: Path, u
     )
     try:
         far = replace(settings, engine_address=address, token_file=str(token), tls_ca=str(tmp_path / "own.pem"))
-        for _ in range(200):
-            await asyncio.sleep(0.05)
-            try:
-                client = await engine_client.connect(far, start=False)
-                break
-            except TreegraftError:
-                continue
+        client = await connected(far)
         assert (await ask(client)).items
         with pytest.raises(EngineUnreachable, match="self-signed certificate"):
             await engine_client.connect(replace(far, tls_ca=str(tmp_path / "other.pem")), start=False)

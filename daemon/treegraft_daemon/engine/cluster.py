@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -133,6 +135,7 @@ class Pool:
 
     def __init__(self, handle: Any, counters: Counters, renew: Callable[[], object]) -> None:
         self._handle = handle
+        self._name = secrets.token_hex(4)  # several fronts may share a cluster
         self._counters = counters
         self._renew = renew
         self._renewal: asyncio.Task[None] | None = None
@@ -224,8 +227,9 @@ class Pool:
         # The context holds every text already. The deadline is that of the client: what it waited is gone.
         left_ms = max(0, int((job.deadline - monotonic()) * 1000))
         request = replace(job.request, text=None, edit=None, siblings=(), deadline_ms=left_ms)
-        ask = self._handle.options(session_id=job.context.document).complete
-        response = ask.remote(f"{os.getpid()}:{hash(job.client)}", request, job.context)
+        context = replace_fields(job.context, document=f"{self._name}:{job.context.document}")
+        ask = self._handle.options(session_id=context.document).complete
+        response = ask.remote(f"{self._name}:{hash(job.client)}", request, context)
         try:
             answer, report = await response
         except asyncio.CancelledError:
