@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
+from pathlib import Path
 
 from treegraft_daemon.engine import metrics
 from treegraft_daemon.telemetry import Latencies
@@ -40,3 +43,23 @@ async def test_prometheus_finds_the_numbers(unused_tcp_port: int) -> None:
     assert "treegraft_uptime_s 2.5" in body
     assert (await fetched(unused_tcp_port, b"GET / HTTP/1.1\r\n\r\n")).startswith("HTTP/1.1 404")
     server.close()
+
+
+def test_the_dashboard_asks_for_numbers_that_there_are() -> None:
+    root = Path(__file__).parent.parent.parent
+    panels = json.loads((root / "docs" / "grafana.json").read_text())["panels"]
+    asked = {
+        name
+        for panel in panels
+        for target in panel["targets"]
+        for name in re.findall(r"\w*treegraft_\w+", target["expr"])
+    }
+    # Ray puts its name before ours, and an ending behind those of counters and histograms.
+    source = (root / "daemon" / "treegraft_daemon" / "engine" / "cluster.py").read_text()
+    declared = set(re.findall(r'(?:Counter|Histogram)\("(treegraft_\w+)"', source))
+    of_replicas = {f"ray_{name}{ending}" for name in declared for ending in ("_total", "_bucket")}
+    of_front = set(re.findall(r"^(treegraft_\w+)", metrics.exposition(REPORT), re.MULTILINE))
+    assert asked and asked <= of_replicas | of_front
+    assert declared == {
+        name.removeprefix("ray_").removesuffix("_total").removesuffix("_bucket") for name in asked - of_front
+    }
