@@ -103,21 +103,21 @@ class Grammar:
         """
         text = bytes(text)
         trail = self._trails.resume(text) or [self.start()]
-        state: ParseState | None = trail[-1]
-        while state is not None:
-            length = max(_STRIDE, 2 * len(state.pending))
-            is_last = len(text) - state.offset <= length
-            state = state.step(text[state.offset : state.offset + length])
-            if state is not None and not is_last:
-                trail.append(state)
-            elif state is not None:
-                self._trails.keep(text, trail)
-                return Parsed(state, None, 1.0, None)
+        state = trail[-1]
+        while True:
+            end = state.offset + max(_STRIDE, 2 * len(state.pending))
+            following = state.step(text[state.offset : end])
+            if following is None or end >= len(text):
+                break
+            state = following
+            trail.append(state)
         self._trails.keep(text, trail)
+        if following is not None:
+            return Parsed(following, None, 1.0, None)
         # What is wrong may lie before the place where it shows: the repair is given some of the good text, too.
         start = trail[max(0, len(trail) - 1 - _STRIDES_BEFORE)]
-        end, first_error, error_token, confidence = start.parse(text[start.offset :])
-        return Parsed(end, first_error, confidence, error_token if first_error is not None else None)
+        repaired, first_error, error_token, confidence = start.parse(text[start.offset :])
+        return Parsed(repaired, first_error, confidence, error_token if first_error is not None else None)
 
     def check(self, text: bytes) -> Parsed:
         """Like `parse` of a whole document: an end that comes too early is an error too."""
