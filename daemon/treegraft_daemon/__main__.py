@@ -14,7 +14,7 @@ from dataclasses import fields
 
 from treegraft_daemon import __version__
 from treegraft_daemon.config import LOG_LEVELS, Settings, given
-from treegraft_daemon.errors import BadInput, TreegraftError
+from treegraft_daemon.errors import BadInput, TreegraftError, os_reason
 
 SERVE_FLAGS = ("--stdio", "--tcp", "--socket", "--pipe", "--listen-unix", "--clientProcessId")
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Files and sockets have errors of their own by now: what is left is our output. A reader that left
         # (`treegraft check ... | head`) is no news, a full disk is.
         if not isinstance(error, BrokenPipeError):
-            print(f"treegraft: cannot write the output: {(error.strerror or str(error)).lower()}", file=sys.stderr)
+            print(f"treegraft: cannot write the output: {os_reason(error)}", file=sys.stderr)
         # The interpreter flushes once more at its exit, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -28,7 +28,7 @@ from treegraft_daemon.config import (
     runtime_dir,
     settings_file,
 )
-from treegraft_daemon.errors import BadInput, EngineError, EngineUnreachable, TreegraftError
+from treegraft_daemon.errors import BadInput, EngineError, EngineUnreachable, TreegraftError, os_reason
 from treegraft_daemon.saved_request import SavedRequest, load_request
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def read_source(path: Path, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
             raise BadInput(f"{path} is larger than {limit // 2**20} MiB")
         data = path.read_bytes()
     except OSError as error:
-        raise BadInput(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+        raise BadInput(f"cannot read {path}: {os_reason(error)}") from error
     if not data:
         raise BadInput(f"{path} is empty: there is nothing to go on")
     if b"\0" in data:

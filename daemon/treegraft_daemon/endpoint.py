@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treegraft_daemon.config import Settings, runtime_dir
-from treegraft_daemon.errors import AccessDenied, ConfigError, EngineError
+from treegraft_daemon.errors import AccessDenied, ConfigError, EngineError, os_reason
 
 if TYPE_CHECKING:
     import ssl
@@ -81,8 +81,9 @@ def prepare_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise EngineError(f"cannot make {folder} for the engine's socket: {reason}; {_OTHER_FOLDER}") from error
+        raise EngineError(
+            f"cannot make {folder} for the engine's socket: {os_reason(error)}; {_OTHER_FOLDER}"
+        ) from error
     check_folder(folder)
 
 
@@ -93,7 +94,7 @@ def check_folder(folder: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise EngineError(f"cannot look into {folder}: {(error.strerror or str(error)).lower()}") from error
+        raise EngineError(f"cannot look into {folder}: {os_reason(error)}") from error
     if found.st_uid not in (os.getuid(), 0):
         raise EngineError(f"{folder} belongs to another user; {_OTHER_FOLDER}")
     # Writable by all and sticky (/tmp): others may add names there, but not take ours; the socket's owner is checked.
@@ -126,7 +127,7 @@ def make_token(settings: Settings) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        raise ConfigError(f"cannot write a token to {path}: {(error.strerror or str(error)).lower()}") from error
+        raise ConfigError(f"cannot write a token to {path}: {os_reason(error)}") from error
     with open(descriptor, "w", encoding="utf-8") as file:
         file.write(secrets.token_urlsafe(32) + "\n")
     return True
@@ -144,7 +145,7 @@ def server_tls(settings: Settings) -> ssl.SSLContext | None:
             Path(settings.tls_cert).expanduser(), Path(settings.tls_key or settings.tls_cert).expanduser()
         )
     except OSError as error:  # SSLError is one
-        raise ConfigError(f"cannot use the certificate in {settings.tls_cert}: {_reason(error)}") from error
+        raise ConfigError(f"cannot use the certificate in {settings.tls_cert}: {os_reason(error)}") from error
     return context
 
 
@@ -157,11 +158,7 @@ def client_tls(settings: Settings) -> ssl.SSLContext | None:
     try:
         return ssl.create_default_context(cafile=str(Path(settings.tls_ca).expanduser()))
     except OSError as error:
-        raise ConfigError(f"cannot use the authority in {settings.tls_ca}: {_reason(error)}") from error
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+        raise ConfigError(f"cannot use the authority in {settings.tls_ca}: {os_reason(error)}") from error
 
 
 _OTHER_FOLDER = "set TREEGRAFT_RUNTIME_DIR to a folder of yours"

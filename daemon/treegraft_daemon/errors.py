@@ -68,3 +68,8 @@ class ModelBroken(ModelError):
 
 class ModelsNotInstalled(ModelError):
     """The extra `models` (torch, transformers) is not installed."""
+
+
+def os_reason(error: OSError) -> str:
+    """What the system says about it, as the end of one of our sentences."""
+    return (error.strerror or str(error)).lower()

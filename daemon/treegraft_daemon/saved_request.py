@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from treegraft_daemon.errors import BadInput
+from treegraft_daemon.errors import BadInput, os_reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class SavedRequest:
             with open(descriptor, "w", encoding="utf-8", newline="") as file:
                 file.write(content)
         except OSError as error:
-            raise BadInput(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
+            raise BadInput(f"cannot write {path}: {os_reason(error)}") from error
 
 
 def load_request(path: Path) -> SavedRequest:
@@ -53,7 +53,7 @@ def load_request(path: Path) -> SavedRequest:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadInput(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+        raise BadInput(f"cannot read {path}: {os_reason(error)}") from error
     except ValueError as error:
         raise BadInput(f"{path} is no saved request: it is not JSON") from error
     if not isinstance(found, dict) or found.pop("treegraft", None) != 1:

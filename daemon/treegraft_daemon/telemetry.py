@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
-from treegraft_daemon.errors import ConfigError
+from treegraft_daemon.errors import ConfigError, os_reason
 
 
 def set_up_logging(level: str, file: str = "") -> None:
@@ -18,7 +18,7 @@ def set_up_logging(level: str, file: str = "") -> None:
     try:
         handler = logging.FileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
     except OSError as error:
-        raise ConfigError(f"cannot log to {file}: {(error.strerror or str(error)).lower()}") from error
+        raise ConfigError(f"cannot log to {file}: {os_reason(error)}") from error
     handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"))
     root = logging.getLogger()
     for old in root.handlers[:]:

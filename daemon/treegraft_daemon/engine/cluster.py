@@ -135,7 +135,7 @@ class Pool:
 
     def __init__(self, handle: Any, counters: Counters, renew: Callable[[], object]) -> None:
         self._handle = handle
-        self._name = secrets.token_hex(4)  # several fronts may share a cluster
+        self._name = secrets.token_hex(4)  # to replicas that outlive a front, the next one is another client
         self._counters = counters
         self._renew = renew
         self._renewal: asyncio.Task[None] | None = None

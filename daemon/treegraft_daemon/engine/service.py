@@ -33,7 +33,7 @@ from treegraft_daemon.endpoint import (
 from treegraft_daemon.engine import completion, metrics
 from treegraft_daemon.engine.model.law import Context, Law, OpenFile, Progress
 from treegraft_daemon.engine.scheduler import Dispatcher, Job, Scheduler, Suggest
-from treegraft_daemon.errors import EngineBusy, EngineError, ModelError
+from treegraft_daemon.errors import EngineBusy, EngineError, ModelError, os_reason
 from treegraft_daemon.telemetry import Counters, Latencies, set_up_logging
 from treegraft_protocol.framing import (
     HELLO_FRAME_BYTES,
@@ -138,7 +138,7 @@ def _take_lock(endpoint: Endpoint) -> int:
     try:
         descriptor = os.open(endpoint.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise EngineError(f"cannot write {endpoint.lock}: {(error.strerror or str(error)).lower()}") from error
+        raise EngineError(f"cannot write {endpoint.lock}: {os_reason(error)}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -205,7 +205,7 @@ class Service:
                 host, port, tls = self.endpoint.host, self.endpoint.port, server_tls(self.settings)
                 servers.append(await asyncio.start_server(self._connected_far, host, port, ssl=tls))
         except OSError as error:
-            raise EngineError(f"cannot listen at {self.endpoint}: {(error.strerror or str(error)).lower()}") from error
+            raise EngineError(f"cannot listen at {self.endpoint}: {os_reason(error)}") from error
         if self.settings.metrics_address and (server := await self._serve_metrics()):
             servers.append(server)
         return servers
@@ -219,7 +219,7 @@ class Service:
                 return await metrics.serve(*place, lambda: self.report(0))
             log.warning("metrics address %r is not HOST:PORT: no metrics", address)
         except OSError as problem:
-            log.warning("no metrics at %s: %s", address, (problem.strerror or str(problem)).lower())
+            log.warning("no metrics at %s: %s", address, os_reason(problem))
         return None
 
     async def _connected_here(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from treegraft_daemon.engine.model.linewise import BYTE_OF
-from treegraft_daemon.errors import ModelBroken
+from treegraft_daemon.errors import ModelBroken, os_reason
 from treegraft_grammars.vocabulary import Vocabulary
 
 BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
@@ -91,7 +91,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ModelBroken(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+        raise ModelBroken(f"cannot read {path}: {os_reason(error)}") from error
     except ValueError as error:
         raise ModelBroken(f"cannot read {path}: it is not JSON, or cut off") from error
     if not isinstance(found, dict):
