@@ -37,7 +37,7 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 # strokes ask the model, the others are answered from memory.
 STROKE_S, BURST_STROKES, PAUSE_S, ASKS = 0.25, 60, 45.0, 0.59
 WORKING_HOURS_MONTH = 120.0
-# Not measured: 1.7 times the time that reading the weights takes an H200 for 32 tokens (docs of the engine's table).
+# None of these is measured: 1.7 times the time that reading the weights takes an H200 for 32 tokens.
 OTHER_MODELS_MS = {"0.5B on an H200 (not measured)": 13.0, "1.5B on an H200": 41.0, "7B on an H200": 185.0}
 
 
