@@ -314,14 +314,35 @@ bool lexer_finds_nothing(Lexer *self, Tables *tables, Arena *arena, uint16_t sta
             !arena->failed);
 }
 
-uint16_t lexer_keyword(Lexer *self, const Tables *tables, const uint8_t *data, uint32_t length, bool *advanced) {
-    lexer_set_text(self, (Text){.bytes = data, .length = length});
-    self->furthest = 0;
-    go_to(self, 0);
-    bool found = tables->abi->keyword_lex(&self->abi, 0);
-    finish(self);
-    *advanced = self->furthest == length;
-    return found && self->token_end == length ? self->abi.result_symbol : 0;
+/* Keywords are many, ASCII and short: they need none of what a document needs. */
+typedef struct {
+    AbiLexer abi; /* first, as in `Lexer` */
+    const uint8_t *at, *end, *token_end;
+} Spelling;
+
+static void spelling_advance(AbiLexer *abi, bool skip) {
+    (void)skip;
+    Spelling *self = (Spelling *)abi;
+    if (self->at < self->end) self->at++;
+    self->abi.lookahead = self->at < self->end ? *self->at : 0;
+}
+
+static void spelling_mark_end(AbiLexer *abi) {
+    Spelling *self = (Spelling *)abi;
+    self->token_end = self->at;
+}
+
+static bool spelling_eof(const AbiLexer *abi) {
+    const Spelling *self = (const Spelling *)abi;
+    return self->at == self->end;
+}
+
+uint16_t keyword_spelled(const AbiLanguage *abi, const uint8_t *data, uint32_t length, bool *advanced) {
+    Spelling self = {.abi = {.lookahead = *data, .advance = spelling_advance, .mark_end = spelling_mark_end, .eof = spelling_eof},
+                     .at = data, .end = data + length};
+    bool found = abi->keyword_lex(&self.abi, 0);
+    *advanced = self.at == self.end;
+    return found && self.token_end == self.end ? self.abi.result_symbol : 0;
 }
 
 uint16_t lexer_terminal(Lexer *self, const Tables *tables, const uint8_t *data, uint32_t length) {

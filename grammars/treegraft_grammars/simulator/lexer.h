@@ -70,8 +70,9 @@ uint32_t text_column(const Text *text, uint32_t offset);
 /* Length of the UTF-8 sequence cut off at the end of the bytes that more bytes could make whole; 0 if there is none. */
 uint32_t utf8_partial(const uint8_t *bytes, uint32_t length);
 
-/* Whether `data` is spelled by the keyword lexer; `*advanced` says whether its last byte was consumed at all. */
-uint16_t lexer_keyword(Lexer *self, const Tables *tables, const uint8_t *data, uint32_t length, bool *advanced);
+/* The keyword that all of `data`, at least one character of ASCII, spells; 0 if none. `*advanced`: whether its last byte was
+ * consumed at all. */
+uint16_t keyword_spelled(const AbiLanguage *abi, const uint8_t *data, uint32_t length, bool *advanced);
 
 /* The terminal that the main lexer makes of all of `data` where anything may come; 0 if none. */
 uint16_t lexer_terminal(Lexer *self, const Tables *tables, const uint8_t *data, uint32_t length);

@@ -51,7 +51,6 @@ enum { LONGEST_KEYWORD = 32, MAX_SPELLINGS = 16 };
 
 typedef struct {
     Probes *probes;
-    Lexer *lexer;
     const Tables *tables;
     uint16_t *n_spellings; /* per symbol */
     uint8_t word[LONGEST_KEYWORD];
@@ -63,7 +62,7 @@ static bool find_keywords(KeywordSearch *self, uint32_t length);
 static bool find_keywords_with(KeywordSearch *self, uint32_t length, uint8_t c) {
     bool advanced;
     self->word[length] = c;
-    uint16_t symbol = lexer_keyword(self->lexer, self->tables, self->word, length + 1, &advanced);
+    uint16_t symbol = keyword_spelled(self->tables->abi, self->word, length + 1, &advanced);
     if (!advanced) return true;
     if (symbol) {
         if (self->n_spellings[symbol] == MAX_SPELLINGS) return true;
@@ -81,7 +80,7 @@ static bool is_folded(KeywordSearch *self, uint32_t first, uint32_t length) {
         bool advanced;
         memcpy(self->word, it->bytes, it->length);
         self->word[length] = (uint8_t)(it->bytes[length] - 'a' + 'A');
-        if (lexer_keyword(self->lexer, self->tables, self->word, it->length, &advanced) != it->symbol) return false;
+        if (keyword_spelled(self->tables->abi, self->word, it->length, &advanced) != it->symbol) return false;
     }
     return probes->n_literals > first;
 }
@@ -134,7 +133,7 @@ bool probes_init(Probes *self, Lexer *lexer, const Tables *tables) {
         if (!add_literal(self, (const uint8_t *)name, (uint32_t)strlen(name), (uint16_t)symbol)) return false;
     }
     if (abi->keyword_lex && abi->keyword_capture) {
-        KeywordSearch search = {self, lexer, tables, calloc(abi->n_symbols, sizeof(uint16_t)), {0}};
+        KeywordSearch search = {.probes = self, .tables = tables, .n_spellings = calloc(abi->n_symbols, sizeof(uint16_t))};
         bool is_done = search.n_spellings && find_keywords(&search, 0);
         free(search.n_spellings);
         if (!is_done) return false;

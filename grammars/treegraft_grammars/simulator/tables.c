@@ -3,26 +3,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void note_accessing(Tables *self, uint32_t from, uint32_t symbol, uint16_t value) {
-    if (symbol >= self->abi->n_tokens) {
-        /* A phrase that leads back may be an extra, such as a comment made of tokens: it leads nowhere. */
-        if (value < self->abi->n_states && value != from) self->accessing[value] = (uint16_t)symbol;
-        return;
+/* Where the table's values lead, each of which stands in many places: a state, or NOWHERE for what only reduces. */
+enum { N_VALUES = 1 << 16, UNKNOWN = 0, NOWHERE = 0xFFFF };
+
+static uint16_t find_target(const AbiLanguage *abi, uint16_t value) {
+    const AbiActionEntry *entry = &abi->actions[value];
+    for (uint32_t i = entry->head.count; i > 0; i--) {
+        const AbiAction *action = &entry[i].action;
+        if (action->type == ABI_SHIFT && !action->shift.extra) return action->shift.state;
     }
-    const AbiActionEntry *entry = &self->abi->actions[value];
-    for (uint32_t i = 0; i < entry->head.count; i++) {
-        const AbiAction *action = &entry[1 + i].action;
-        if (action->type == ABI_SHIFT && !action->shift.extra) self->accessing[action->shift.state] = (uint16_t)symbol;
-    }
+    return NOWHERE;
 }
 
-/* The symbol that leads into each state is unique in an LR automaton, so one pass over the table finds it. */
-static void find_accessing(Tables *self) {
+static inline void note_accessing(Tables *self, uint16_t *targets, uint32_t from, uint32_t symbol, uint16_t value) {
+    uint16_t target = value;
+    if (symbol < self->abi->n_tokens) {
+        if (targets[value] == UNKNOWN) targets[value] = find_target(self->abi, value);
+        target = targets[value];
+    } else if (value == from) {
+        return; /* a phrase that leads back may be an extra, such as a comment made of tokens: it leads nowhere */
+    }
+    if (target < self->abi->n_states) self->accessing[target] = (uint16_t)symbol;
+}
+
+/* One symbol leads into each state, those that stand for it in a unit reduction aside: the last in the table speaks. Rows of
+ * large states are long and nearly empty. */
+static bool find_accessing(Tables *self) {
     const AbiLanguage *abi = self->abi;
+    uint16_t *targets = calloc(N_VALUES, sizeof *targets);
+    if (!targets) return false;
     for (uint32_t state = 0; state < abi->n_large_states; state++) {
         const uint16_t *row = abi->large_table + (size_t)state * abi->n_symbols;
         for (uint32_t symbol = 0; symbol < abi->n_symbols; symbol++)
-            if (row[symbol]) note_accessing(self, state, symbol, row[symbol]);
+            if (row[symbol]) note_accessing(self, targets, state, symbol, row[symbol]);
     }
     for (uint32_t state = abi->n_large_states; state < abi->n_states; state++) {
         const uint16_t *data = &abi->small_table[abi->small_table_map[state - abi->n_large_states]];
@@ -30,9 +43,11 @@ static void find_accessing(Tables *self) {
         while (n_groups--) {
             uint16_t value = *data++;
             uint16_t n = *data++;
-            while (n--) note_accessing(self, state, *data++, value);
+            while (n--) note_accessing(self, targets, state, *data++, value);
         }
     }
+    free(targets);
+    return true;
 }
 
 /* Terminals that open a frame are those spelled with an opening bracket at their end, like `(`, `${`, `#[`. */
@@ -55,9 +70,8 @@ bool tables_init(Tables *self, const AbiLanguage *abi) {
     self->bracket = calloc(abi->n_symbols, 1);
     self->marks = calloc(abi->n_symbols, sizeof *self->marks);
     if (!self->marks || !self->rows || !self->accessing || !self->banned_keyword || !self->bracket) return false;
-    find_accessing(self);
     find_brackets(self);
-    return true;
+    return find_accessing(self);
 }
 
 void tables_free(Tables *self) {
