@@ -93,6 +93,26 @@ def test_a_grammar_that_has_learnt_nothing_yet_knows_how_a_long_token_ends(langu
         assert grammar.parse(text).first_error is None, text[:40]
 
 
+@pytest.mark.parametrize("words", [10, 190, 210, 1000])
+def test_a_quoted_string_of_bash_may_be_longer_than_what_its_scanner_looks_ahead(words: int) -> None:
+    grammar = grammar_for("bash")
+    text = b"x=$'" + b"word " * words
+    assert grammar.start().step(text) == grammar.parse(text).state
+    assert grammar.check(text + b"'\ny=1\n").first_error is None
+    assert grammar.start().step(text + b"'\n") is not None
+
+
+@pytest.mark.parametrize("language", UNFINISHED)
+def test_a_character_cut_in_two_goes_on_in_a_long_token(language: str) -> None:
+    grammar = grammar_for(language)
+    for text in UNFINISHED[language]:
+        state = grammar.parse(text).state
+        cut = state.step(b"\xc3")
+        assert (cut is None) == (grammar.start().step(text + b"\xc3") is None)
+        if cut is not None:
+            assert cut.step(b"\xa9") == state.step("\xe9".encode())
+
+
 @pytest.mark.parametrize("language", ["python", "javascript", "go", "rust"])
 def test_a_word_in_a_comment_of_100_kb_is_cheap(language: str) -> None:
     state = grammar_for(language).parse(BEGINNINGS[language][0].replace(WORDS, WORDS * 170)).state

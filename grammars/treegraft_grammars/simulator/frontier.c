@@ -230,15 +230,23 @@ static Frontier *go_on(const Frontier *self, const Text *text) {
 
 Frontier *frontier_step(Simulator *simulator, const Frontier *self, const uint8_t *data, uint32_t length) {
     Text text;
+    LongToken *long_token = &simulator->lexer.long_token;
     if (self->in_token) {
         if (!join(simulator, self, data, length, &text)) return NULL;
-        if (keeps_in_token(self, data, length) || stays_in_token(simulator, self, &text)) return go_on(self, &text);
+        if (keeps_in_token(self, data, length)) return go_on(self, &text);
+        const Reading *it = &self->readings[0];
+        *long_token = (LongToken){.is_begun = true, .state = self->arena->nodes[it->node].state, .offset = it->offset,
+                                  .scan = it->scan, .n_undecided = self->n_tail,
+                                  .n_shared = text.length - utf8_partial(text.bytes, text.length)};
+        if (stays_in_token(simulator, self, &text)) {
+            long_token->is_begun = false;
+            return go_on(self, &text);
+        }
     }
-    if (!read_on(simulator, self, data, length, &text)) {
-        simulator->counters.n_refused++;
-        return NULL;
-    }
-    return after_reading(simulator, self, &text);
+    bool is_read = read_on(simulator, self, data, length, &text);
+    long_token->is_begun = false;
+    if (!is_read) simulator->counters.n_refused++;
+    return is_read ? after_reading(simulator, self, &text) : NULL;
 }
 
 bool frontier_reads(Simulator *simulator, const Frontier *self, const uint8_t *data, uint32_t length) {

@@ -247,7 +247,7 @@ static Token read_in_view(Lexer *self, Tables *tables, Arena *arena, uint16_t st
     const AbiLanguage *abi = tables->abi;
     AbiLexMode mode = tables_lex_mode(tables, state);
     Token token = {.scan = scan};
-    self->touched = self->scanner_touched = false;
+    self->touched = self->scanner_touched = self->main_touched = false;
     self->looked_at = 0;
     self->spelled = 0;
     uint32_t furthest = UNDEFINED;
@@ -268,9 +268,13 @@ static Token read_in_view(Lexer *self, Tables *tables, Arena *arena, uint16_t st
             }
             token.scan = scan;
         }
+        bool touched = self->touched;
+        self->touched = false;
         go_to(self, offset);
         token.found = abi->lex(&self->abi, mode.lex_state);
         finish(self);
+        self->main_touched = self->touched;
+        self->touched |= touched;
         token.symbol = self->abi.result_symbol;
         if (token.found) break;
     }
@@ -285,16 +289,19 @@ static Token read_in_view(Lexer *self, Tables *tables, Arena *arena, uint16_t st
 }
 
 /* With a horizon the text is seen through views that double until one tells, so that the token does not depend on how
- * much text there is by chance: it is taken as it is once it ends in the first half of its view. */
-Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan) {
+ * much text there is by chance: where only the scanner looks further, it is taken as it is once it ends in the first half of
+ * its view. The views that end before `undecided` bytes have not told. */
+static Token read_in_views(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan,
+                           uint32_t undecided) {
     uint32_t length = self->text.length;
     uint64_t view = self->horizon ? self->horizon : UINT32_MAX;
     Token token;
+    while (offset + view <= undecided) view *= 2;
     for (;; view *= 2) {
         bool is_whole = offset + view > length;
         self->text.length = is_whole ? length : offset + (uint32_t)view;
         token = read_in_view(self, tables, arena, state, offset, scan);
-        bool is_far = !is_whole && token.found && token.end - offset <= view / 2;
+        bool is_far = !is_whole && token.found && !self->main_touched && token.end - offset <= view / 2;
         /* A scanner that remembers a word looks for it, and will find it. */
         if (is_far && token.touched && !arena_scan_has(arena, scan, begins_word)) token.touched = false;
         if (is_whole || !token.touched) break;
@@ -303,6 +310,39 @@ Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint
     self->touched = token.touched;
     self->touched_ever |= token.touched;
     return token;
+}
+
+/* The same for the long token, which is read once. */
+static Token read_long(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan) {
+    LongToken *it = &self->long_token;
+    if (!it->is_read) {
+        bool asked_state = self->asked_state, asked_column = self->asked_column;
+        self->asked_state = self->asked_column = false;
+        it->token = read_in_views(self, tables, arena, state, offset, scan, it->n_undecided);
+        it->is_read = it->token.found && !it->token.touched && self->looked_at < it->n_shared;
+        it->spelled = self->spelled;
+        it->looked_at = self->looked_at;
+        it->scanner_touched = self->scanner_touched;
+        it->asked_state = self->asked_state;
+        it->asked_column = self->asked_column;
+        self->asked_state |= asked_state;
+        self->asked_column |= asked_column;
+        return it->token;
+    }
+    self->spelled = it->spelled;
+    self->looked_at = it->looked_at;
+    self->scanner_touched = it->scanner_touched;
+    self->asked_state |= it->asked_state;
+    self->asked_column |= it->asked_column;
+    self->touched = false;
+    return it->token;
+}
+
+Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan) {
+    const LongToken *it = &self->long_token;
+    if (it->is_begun && it->state == state && it->offset == offset && it->scan == scan)
+        return read_long(self, tables, arena, state, offset, scan);
+    return read_in_views(self, tables, arena, state, offset, scan, 0);
 }
 
 bool lexer_finds_nothing(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan) {

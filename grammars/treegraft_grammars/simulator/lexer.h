@@ -25,6 +25,17 @@ typedef struct {
     uint32_t scan;
 } Token;
 
+/* What is known about the token that begins at `offset` in `state` and `scan`, over texts that share their first `n_shared`
+ * bytes, whole characters: it goes on for `n_undecided` of them at least; and once it was read and ends in what they share,
+ * all of it. */
+typedef struct {
+    bool is_begun, is_read;
+    uint16_t state, spelled;
+    uint32_t offset, scan, n_undecided, n_shared, looked_at;
+    bool scanner_touched, asked_state, asked_column;
+    Token token;
+} LongToken;
+
 typedef struct {
     AbiLexer abi; /* first: the grammar's functions are handed a pointer to it */
     Text text;
@@ -35,6 +46,7 @@ typedef struct {
     uint32_t furthest;     /* end of the last character that was consumed, not skipped */
     bool touched;
     bool scanner_touched;  /* of the last token read: the external scanner looked at the end of the text */
+    bool main_touched;     /* the same of the main lexer */
     bool touched_ever;     /* since somebody last set it to false */
     bool asked_state;      /* the same: a token depended on the LR state beyond its lexing mode and keywords */
     bool asked_column;     /* the same: the grammar asked for a column */
@@ -45,6 +57,7 @@ typedef struct {
     bool can_escape;
     /* Sticky: the grammar has asked for a column, so equal stacks in different columns may read on differently. */
     bool uses_column;
+    LongToken long_token;  /* whoever begins it takes it back when the text goes */
     uint32_t horizon;      /* not 0: bytes behind a token's beginning that must tell what it is, see `lexer_read` */
     void *payload;
     bool payload_made;
