@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from treegraft_daemon import __version__
-from treegraft_daemon.config import LOG_LEVELS, Settings, given
+from treegraft_daemon.config import LOG_LEVELS, MULTILINE, Settings, given
 from treegraft_daemon.errors import BadInput, TreegraftError, os_reason
 
 SERVE_FLAGS = ("--stdio", "--tcp", "--socket", "--pipe", "--listen-unix", "--clientProcessId")
@@ -81,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     complete.add_argument("--seed", type=int, default=0, help="seed of the random draws (default: 0)")
     complete.add_argument("--max-tokens", type=int, metavar="T", help="longest completion in tokens")
     complete.add_argument("--temperature", type=float, metavar="X", help="0: most probable tokens; above 0: samples")
-    complete.add_argument("--multiline", action="store_true", default=None, help="go on after the end of the line")
+    complete.add_argument("--multiline", choices=MULTILINE, help="go on in the next line (default: within blocks)")
     complete.add_argument("--no-constraint", action="store_true", help="switch the grammar off, to compare")
     complete.add_argument("--save", metavar="FILE", help="write the request, source text and all, to replay it")
     _engine_options(complete)

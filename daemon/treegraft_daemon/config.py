@@ -14,11 +14,13 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import platformdirs
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+Multiline = Literal["auto", "never", "always"]
+MULTILINE: tuple[Multiline, ...] = get_args(Multiline)
 
 
 def option(
@@ -55,7 +57,11 @@ class Settings:
     min_probability: float = option(
         0.02, "say nothing unasked that is less probable to be what you would write; 0 to 1", at_most=1
     )
-    multiline: bool = option(False, "may a suggestion go on after the end of the line")
+    multiline: Multiline = option(
+        "auto",
+        "does what is whole go on in the next line: auto (within blocks, while probable), never, always (to the statement's end)",
+        choices=MULTILINE,
+    )
     debounce_ms: int = option(
         40, "pause in typing before the model is asked; longer within words, shorter after brackets", at_most=5000
     )

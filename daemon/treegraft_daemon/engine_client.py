@@ -17,7 +17,7 @@ from hashlib import blake2b
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from treegraft_daemon.config import Settings
+from treegraft_daemon.config import Multiline, Settings
 from treegraft_daemon.endpoint import (
     Endpoint,
     check_folder,
@@ -186,7 +186,7 @@ class EngineClient:
         temperature: float = 0.0,
         seed: int = 0,
         constraint: bool = True,
-        multiline: bool = False,
+        multiline: Multiline = "never",
         indent: str = "",
         ahead: bool = False,
         deadline_ms: int = 5000,

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from treegraft_daemon.config import Multiline
 from treegraft_daemon.errors import BadInput, os_reason
 
 
@@ -29,7 +30,7 @@ class SavedRequest:
     temperature: float = 0.0
     seed: int = 0
     constraint: bool = True
-    multiline: bool = False
+    multiline: Multiline = "never"
     indent: str = ""
     deadline_ms: int = 5000
 

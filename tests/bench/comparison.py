@@ -75,7 +75,7 @@ class Attempt:
         context = self.hole.context
         grammar = grammar_for(context.language)
         cursor, start = (grammar.parse(context.prefix).state, grammar.start()) if constrained else (Free(), Free())
-        stopping = Stopping(cursor, start, context.prefix, context.suffix, multiline=False)
+        stopping = Stopping(cursor, start, context.prefix, context.suffix, multiline="never")
         request = Complete(
             id=0, document=context.document, version=0, offset=len(context.prefix), language=context.language,
             max_tokens=MAX_TOKENS, temperature=1.0, deadline_ms=600_000,

@@ -15,7 +15,7 @@ from treegraft_daemon.engine.completion import suggest
 from treegraft_daemon.engine.model.law import Context
 from treegraft_daemon.telemetry import Counters
 from treegraft_grammars import Judge
-from treegraft_protocol.messages import Complete, Suggestions
+from treegraft_protocol.messages import Complete, Multiline, Suggestions
 
 TOKENS = [bytes([byte]) for byte in range(256)]
 
@@ -48,7 +48,7 @@ def check(
     *,
     language: str = "python",
     healed: str = "",
-    multiline: bool = False,
+    multiline: Multiline = "never",
     constraint: bool = True,
 ) -> Suggestions:
     """`draws[i]`: what the model wants as token i, the most wanted first; a refused first draw is not asked for again.
@@ -151,16 +151,74 @@ def test_multiline_ends_with_the_statement() -> None:
         "$0\n",
         draws=["if x:", "\n    ", "a()", "\n    ", "b()", "\n", "c()", "\n"],
         expect="if x:\n    a()\n    b()",
-        multiline=True,
+        multiline="always",
     )
-    check("$0\n", draws=["a()", "\n", "b()", "\n"], expect="a()", multiline=True)
+    check("$0\n", draws=["a()", "\n", "b()", "\n"], expect="a()", multiline="always")
     check(
         "function f() {\n  $0\n}\n",
         draws=["if (x) {", "\n    ", "a();", "\n  ", "}", "\n  ", "b();"],
         expect="if (x) {\n    a();\n  }",
         language="javascript",
-        multiline=True,
+        multiline="always",
     )
+
+
+BODY = ["a()", "\n    ", "b()", "\n    ", "c()", "\n"]
+
+
+def sure(tokens: Sequence[str], chances: Sequence[float]) -> Callable[[bytes], Wish]:
+    """A law that wants these tokens, each with its chance."""
+    texts = ["".join(tokens[:n]) for n in range(len(tokens) + 1)]
+
+    def wish(written: bytes) -> Wish:
+        at = texts.index(written.decode())
+        if at == len(tokens):
+            return [b"\n", END]
+        return {tokens[at].encode(): chances[at]}
+
+    return wish
+
+
+@pytest.mark.parametrize(
+    ("chances", "expect"),
+    [
+        ([0.9] * 6, "a()\n    b()\n    c()"),
+        ([0.9, 0.9, 0.9, 0.9, 0.3, 0.9], "a()\n    b()"),
+        ([0.9, 0.9, 0.05, 0.9, 0.9, 0.9], "a()"),
+        ([0.05, 0.9, 0.9, 0.9, 0.9, 0.9], "a()"),  # a first line is shown or not by its probability alone
+    ],
+)
+def test_an_empty_block_gets_as_many_lines_as_save_most(chances: list[float], expect: str) -> None:
+    tokens = [token.encode() for token in BODY]
+    found = ask("def f():\n    $0\n\n\ny = 1\n", sure(BODY, chances), tokens, multiline="auto")
+    assert [item.text.decode() for item in found.items] == [expect]
+    never = ask("def f():\n    $0\n\n\ny = 1\n", sure(BODY, chances), tokens, multiline="never")
+    assert [item.text.decode() for item in never.items] == ["a()"]
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "draws", "expect"),
+    [
+        # Something stands in the block already, above or below.
+        ("def f():\n    x()\n    $0\n", "python", BODY, "a()"),
+        ("def f():\n    $0\n    x()\n", "python", BODY, "a()"),
+        ("x = $0\ny = 2\n", "python", ["1", "\n", "z = 3", "\n"], "1"),
+        # What opens a block goes on within it.
+        ("$0\ny = 2\n", "python", ["if x:", "\n    ", "a()", "\n    ", "b()", "\n", "c()"], "if x:\n    a()\n    b()"),
+        ("int f() {\n  $0\n}\n", "c", ["a();", "\n  ", "b();", "\n", "}", "\n"], "a();\n  b();"),
+    ],
+)
+def test_where_a_suggestion_goes_on_by_itself(text: str, language: str, draws: list[str], expect: str) -> None:
+    found = ask(
+        text, sure(draws, [1.0] * len(draws)), [token.encode() for token in draws], language=language, multiline="auto"
+    )
+    assert [item.text.decode() for item in found.items] == [expect]
+
+
+def test_several_candidates_are_of_one_line() -> None:
+    tokens = [token.encode() for token in BODY]
+    found = ask("def f():\n    $0\n\n\ny = 1\n", sure(BODY, [0.9] * 6), tokens, multiline="auto", n=2)
+    assert found.items[0].text == b"a()"
 
 
 def test_braces_of_the_completion_are_closed() -> None:
@@ -256,7 +314,7 @@ def test_a_block_of_a_language_without_a_grammar_is_said() -> None:
     assert (found.language, found.constrained) == ("scss", False)
     assert found.reason == "constraint off: scss is not trusted: it refuses most files that use modules"
     # Unconstrained or not, the block must not be closed.
-    check("```scss\na {\n$0\n```\n", draws=["b\n", "```\n", "\n"], expect="b", language="markdown", multiline=True)
+    check("```scss\na {\n$0\n```\n", draws=["b\n", "```\n", "\n"], expect="b", language="markdown", multiline="always")
 
 
 def test_both_grammars_judge_what_is_written_in_a_script(monkeypatch: pytest.MonkeyPatch) -> None:

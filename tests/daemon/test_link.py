@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from treegraft_daemon.config import Settings
+from treegraft_daemon.config import Multiline, Settings
 from treegraft_daemon.errors import EngineFailed, EngineUnreachable, TreegraftError
 from treegraft_daemon.serve.link import Engine, Link
 from treegraft_protocol.messages import StatusReport, Suggestions
@@ -22,7 +22,7 @@ class Fake:
     async def complete(
         self, *, document: str, path: str, language: str | None, text: bytes, offset: int,
         siblings: Sequence[tuple[str, bytes]], n: int, max_tokens: int, temperature: float, seed: int,
-        multiline: bool, deadline_ms: int,
+        multiline: Multiline, deadline_ms: int,
     ) -> Suggestions:  # fmt: skip
         if self.closed:
             raise EngineFailed("gone")

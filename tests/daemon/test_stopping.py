@@ -9,13 +9,14 @@ import pytest
 from tree_sitter import Node
 
 from reading import texts
+from treegraft_daemon.config import Multiline
 from treegraft_daemon.engine.stopping import PAIRS, Free, Place, Stopping
 from treegraft_grammars import Judge, grammar_for
 
 CLOSING = {opener: closer for closer, opener in PAIRS.items()}
 
 
-def rules(text: str, *, language: str = "python", multiline: bool = False) -> tuple[Stopping, Place]:
+def rules(text: str, *, language: str = "python", multiline: Multiline = "never") -> tuple[Stopping, Place]:
     """The rules at `$0`, and the place there."""
     prefix, suffix = text.encode().split(b"$0")
     grammar = grammar_for(language)
@@ -23,7 +24,9 @@ def rules(text: str, *, language: str = "python", multiline: bool = False) -> tu
     return Stopping(cursor, grammar.start(), prefix, suffix, multiline=multiline), Place(b"", cursor)
 
 
-def check(text: str, tokens: list[str], expect: str, *, language: str = "python", multiline: bool = False) -> None:
+def check(
+    text: str, tokens: list[str], expect: str, *, language: str = "python", multiline: Multiline = "never"
+) -> None:
     """Write the tokens until one is refused ("refused"), one ends the suggestion ("whole: ..."), or all are written."""
     stopping, place = rules(text, language=language, multiline=multiline)
     result = ""
@@ -157,7 +160,7 @@ def test_what_stands_within_real_pairs_may_be_written_there(language: str) -> No
             begin = rng.choice((opening, rng.randint(opening, closing)))
             prefix, middle, suffix = text[:begin], text[begin:closing], text[closing:]
             cursor = grammar.parse(prefix).state
-            stopping = Stopping(cursor, grammar.start(), prefix, suffix, multiline=False)
+            stopping = Stopping(cursor, grammar.start(), prefix, suffix, multiline="never")
             place: Place | None = Place(b"", cursor)
             while place is not None and not place.whole and len(place.text) < len(middle):
                 place = stopping.write(place, middle[len(place.text) :][: rng.choice((1, 2, 5))])
@@ -199,7 +202,7 @@ def test_bytes_that_are_no_characters_are_refused(data: bytes) -> None:
     for text in ("# $0\nx\n", "x = '$0'\n"):
         stopping, place = rules(text)
         assert stopping.write(place, data) is None
-    assert Stopping(Free(), Free(), b"", b"", multiline=False).write(Place(b"", Free()), data) is None
+    assert Stopping(Free(), Free(), b"", b"", multiline="never").write(Place(b"", Free()), data) is None
 
 
 def test_the_rest_of_the_line_is_not_written_twice() -> None:
@@ -217,11 +220,11 @@ def test_a_blank_line_is_not_ended_by_a_break() -> None:
 
 def test_a_statement_of_several_lines() -> None:
     block = ["if x:", "\n    ", "a", "\n", "    ", "b"]
-    check("$0\ny\n", [*block, "\n", "c"], "whole: if x:\n    a\n    b", multiline=True)
-    check("$0\ny\n", [*block, "\n", "\n"], "whole: if x:\n    a\n    b", multiline=True)
-    check("$0\ny\n", [*block, "\nelse"], "whole: if x:\n    a\n    b", multiline=True)
-    check("$0\ny\n", ["a", "\n", "    "], "on: a\n    ", multiline=True)
-    check("$0\ny\n", ["a", "\n", "b"], "whole: a", multiline=True)
+    check("$0\ny\n", [*block, "\n", "c"], "whole: if x:\n    a\n    b", multiline="always")
+    check("$0\ny\n", [*block, "\n", "\n"], "whole: if x:\n    a\n    b", multiline="always")
+    check("$0\ny\n", [*block, "\nelse"], "whole: if x:\n    a\n    b", multiline="always")
+    check("$0\ny\n", ["a", "\n", "    "], "on: a\n    ", multiline="always")
+    check("$0\ny\n", ["a", "\n", "b"], "whole: a", multiline="always")
 
 
 def test_the_end_needs_the_suffix() -> None:
@@ -269,7 +272,7 @@ def test_repeats() -> None:
 
 
 def test_without_a_grammar_the_line_break_ends() -> None:
-    stopping = Stopping(Free(), Free(), b"x = ", b"\n", multiline=False)
+    stopping = Stopping(Free(), Free(), b"x = ", b"\n", multiline="never")
     place = Place(b"", Free())
     after = stopping.write(place, b"f((\n")
     assert after is not None and after.whole and after.text == b"f(("
@@ -292,7 +295,7 @@ def test_without_a_grammar_the_line_break_ends() -> None:
     ],
 )
 def test_lines_begin_as_those_of_the_document_do(prefix: bytes, data: bytes, indent: str, fits: bool) -> None:
-    stopping = Stopping(Free(), Free(), prefix, b"", multiline=True, indent=indent.encode())
+    stopping = Stopping(Free(), Free(), prefix, b"", multiline="always", indent=indent.encode())
     assert (stopping.write(Place(b"", Free()), data) is not None) == fits
     for at in range(1, len(data)):  # however it is cut into tokens
         head = stopping.write(Place(b"", Free()), data[:at])

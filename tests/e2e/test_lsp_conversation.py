@@ -42,7 +42,7 @@ async def test_a_suggestion_is_a_pure_insertion_at_the_cursor(client: Client, en
     assert item == {"insertText": "return sum(values)", "range": {"start": place, "end": place}}
     (request,) = engine.asked
     assert (engine.texts[0], request.offset, request.language) == (SUM.encode(), 19, "python")
-    assert (request.path, request.n, request.constraint, request.multiline) == ("/code/a.py", 1, True, False)
+    assert (request.path, request.n, request.constraint, request.multiline) == ("/code/a.py", 1, True, "auto")
 
 
 async def test_asked_by_hand_there_are_several_candidates(client: Client, engine: ScriptedEngine) -> None:
@@ -437,9 +437,9 @@ async def test_settings_are_pulled_and_pulled_again(settings: Settings, engine: 
 
 
 async def test_settings_are_pushed(client: Client, engine: ScriptedEngine) -> None:
-    client.notify("workspace/didChangeConfiguration", {"settings": {"treegraft": {"multiline": True}, "other": 1}})
+    client.notify("workspace/didChangeConfiguration", {"settings": {"treegraft": {"multiline": "always"}, "other": 1}})
     await client.complete(1, 4)
-    assert engine.asked[0].multiline is True
+    assert engine.asked[0].multiline == "always"
 
 
 async def test_wrong_settings_are_told_once_and_the_rest_holds(client: Client, engine: ScriptedEngine) -> None:
@@ -468,10 +468,10 @@ async def test_what_is_improbable_is_shown_only_when_asked_for(client: Client, e
 async def test_what_the_command_line_says_stays(settings: Settings, engine: ScriptedEngine) -> None:
     talk = await converse(settings)
     talk.server._pinned = frozenset({"max_tokens"})
-    await talk.client.initialize(initializationOptions={"maxTokens": 7, "multiline": True})
+    await talk.client.initialize(initializationOptions={"maxTokens": 7, "multiline": "always"})
     talk.client.open(SUM)
     await talk.client.complete(1, 4)
-    assert (engine.asked[0].max_tokens, engine.asked[0].multiline) == (48, True)
+    assert (engine.asked[0].max_tokens, engine.asked[0].multiline) == (48, "always")
     await hang_up(talk)
 
 

@@ -108,7 +108,9 @@ def traffic() -> list[dict[str, Any]]:
         notice("textDocument/didClose", {"textDocument": {"uri": URI}}),
         notice("$/cancelRequest", {"id": 1}),
         notice("initialized", {}),
-        notice("workspace/didChangeConfiguration", {"settings": {"treegraft": {"maxTokens": 5, "multiline": True}}}),
+        notice(
+            "workspace/didChangeConfiguration", {"settings": {"treegraft": {"maxTokens": 5, "multiline": "always"}}}
+        ),
         notice("textDocument/didShowCompletion", {"item": {"insertText": "x"}}),
         notice("textDocument/didPartiallyAcceptCompletion", {"item": {"insertText": "x"}, "acceptedLength": 1}),
         notice("textDocument/didFocus", {"textDocument": {"uri": URI}}),

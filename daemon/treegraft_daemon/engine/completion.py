@@ -32,7 +32,7 @@ from treegraft_grammars import (
     is_host,
     region_at,
 )
-from treegraft_protocol.messages import Complete, Suggestion, Suggestions, Timings
+from treegraft_protocol.messages import Complete, Multiline, Suggestion, Suggestions, Timings
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,10 @@ SURE_OF_NOTHING = math.log(0.5)
 LOST = math.log(0.1)
 MAX_BACK = 6
 MANY_CHECKS = 16
+# Another line is written while the chance that all of it is right is at least this, and while what the longer text saves,
+# so far and with a line of usual length to come, is on average more than what the shorter one does.
+SURE_OF_LINES = 0.1
+USUAL_LINE = 24
 # Kept for the step that is running when time is up, and for the final parse.
 RESERVE_MS = 80.0
 # To read more than this takes longer than anybody waits: seconds for the first key.
@@ -70,8 +74,9 @@ def suggest(
     with span() as parsing:
         region = _region(request, context)
         cursor, start, confidence, off = _at_cursor(request, region)
+        multiline = _multiline(request)
         stopping = Stopping(
-            cursor, start, region.prefix, region.suffix, multiline=request.multiline, indent=request.indent.encode()
+            cursor, start, region.prefix, region.suffix, multiline=multiline, indent=request.indent.encode()
         )
     try:
         with span() as prefilling:
@@ -115,6 +120,11 @@ def suggest(
         language=region.language,
         timings=timings,
     )
+
+
+def _multiline(request: Complete) -> Multiline:
+    """Alternatives are of one line, if it is left to us: how far several of them go together nobody could compare."""
+    return "never" if request.multiline == "auto" and request.n > 1 else request.multiline
 
 
 def _region(request: Complete, context: Context) -> Region:
@@ -164,6 +174,7 @@ def _write_one(
     refused: int | None = None
     n_back = 0
     longest = particle
+    lines = Lines(law.calibration) if budget.request.multiline == "auto" else None
     while not budget.spent():
         place = particle.state
         may_go_back = bool(taken) and n_back < MAX_BACK
@@ -185,14 +196,48 @@ def _write_one(
             break
         taken.append((particle, draws, choice.token))
         particle, refused = particle.after(choice, choice.state.whole), None
-        if particle.finished:
+        if lines is not None:
+            lines.see(particle)
+        if particle.finished or (lines is not None and lines.are_better(particle)):
             break
         budget.n_steps += 1
         [draws] = law.step([choice.token], [choice.state.owed])
+    if lines is not None and lines.best is not None:
+        particle = lines.best
     if not particle.finished:
         particle = max(particle, longest, key=lambda particle: len(particle.state.text))
         particle = replace(particle, stuck=not budget.spent())
     return replace(particle, n_checks=writer.n_checks)
+
+
+class Lines:
+    """How many lines to show: as many as save most keys on average, by the chance that they are what is wanted."""
+
+    def __init__(self, calibration: Calibration) -> None:
+        self._calibration = calibration
+        self._most = 0.0
+        self.best: Particle[Place] | None = None
+
+    def see(self, particle: Particle[Place]) -> None:
+        """A particle one token on: it may have come to the end of a line where it could have been left."""
+        end = particle.state if particle.state.whole else particle.state.pause
+        if end is None or not end.text.strip():
+            return
+        saves = self._chance(particle) * len(end.text.strip())
+        is_sure = self.best is None or self._chance(particle) >= SURE_OF_LINES
+        if saves > self._most and is_sure:
+            self._most = saves
+            self.best = replace(particle, state=end, finished=True)
+
+    def are_better(self, particle: Particle[Place]) -> bool:
+        """Whether the best seen so far is not likely to be outdone by going on from here."""
+        if self.best is None:
+            return False
+        chance = self._chance(particle)
+        return chance < SURE_OF_LINES or chance * (len(particle.state.text) + USUAL_LINE) < self._most
+
+    def _chance(self, particle: Particle[Place]) -> float:
+        return self._calibration.probability(particle.log_probability, particle.n_tokens)
 
 
 def _next(place: Place, draws: Draws, writer: Writer, refused: int | None, max_checks: int) -> Choice[Place] | None:

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from treegraft_daemon.config import Multiline
+
 BLANKS = b" \t"
 # What an editor or a person has put behind the cursor to close something that is open before it.
 CLOSERS = b")]}>\"'`;"
@@ -113,9 +115,20 @@ class Stopping:
     """The rules for one cursor."""
 
     def __init__(
-        self, cursor: Reading, start: Reading, prefix: bytes, suffix: bytes, *, multiline: bool, indent: bytes = b""
+        self,
+        cursor: Reading,
+        start: Reading,
+        prefix: bytes,
+        suffix: bytes,
+        *,
+        multiline: Multiline = "never",
+        indent: bytes = b"",
     ) -> None:
-        """`cursor` is the state at the cursor, `start` that of an empty text; `indent` one level as the editor says."""
+        """`cursor` is the state at the cursor, `start` that of an empty text; `indent` one level as the editor says.
+
+        multiline: whether what is whole goes on in the next line: `always`, to the end of the statement; `auto`, within
+        a block that is empty as yet, or that the suggestion itself has begun.
+        """
         self.goal = Goal(cursor, suffix, start)
         if not self.goal.parses:
             self.goal.expect_no_less(_mended(b"", cursor, FEW_TRIALS))
@@ -123,7 +136,7 @@ class Stopping:
         self._multiline = multiline
         # Indented blocks count as open, too, and the one of this line may be settled by its first token only.
         self._depth = (cursor.step(b"x") or cursor).depth()
-        self._line = prefix[prefix.rfind(b"\n") + 1 :]
+        self._line = _last_line(prefix)
         self._alien = _alien_indent(prefix, suffix, indent)
         self._indent = _indentation(self._line)
         self._rest = suffix.split(b"\n", 1)[0].strip()
@@ -131,6 +144,13 @@ class Stopping:
         following = next((line for line in suffix.split(b"\n")[1:] if line.strip()), b"")
         self._next = following.strip()
         self._body_follows = _indentation(following) > self._indent
+        self._fills_block = (
+            multiline == "auto"
+            and self.on_blank_line
+            and max(_indentation(_last_line(prefix.rstrip())), _indentation(following)) < self._indent
+        )
+        # A line that begins further left than this is another statement.
+        self._least_indent = self._indent + (not self._fills_block)
 
     @property
     def on_blank_line(self) -> bool:
@@ -151,7 +171,7 @@ class Stopping:
             return head
         if place.pause is not None and head.text[len(place.pause.text) :].strip():
             # The line after the pause has begun: is it part of the same statement?
-            if _indentation(head.text[len(place.pause.text) :].lstrip(b"\r\n")) <= self._indent:
+            if _indentation(head.text[len(place.pause.text) :].lstrip(b"\r\n")) < self._least_indent:
                 return place.pause
             head = replace(head, pause=None)
         if line_break is None:
@@ -267,28 +287,34 @@ class Stopping:
             # In a broken document, what was opened here is closed first, unless its inside stands below already.
             end = end if self._body_follows else None
         blank = rest.lstrip(b"\r\n")
-        if end is not None and (not self._multiline or rest.count(b"\n") > 1) and end.text.strip():
+        if end is not None and (not self._may_go_on(head) or rest.count(b"\n") > 1) and end.text.strip():
             return end
         if end is not None and not end.text.strip():
             # Nothing is written yet. On a line with text that means: this line is complete.
             return None if self.on_blank_line else end
         if end is None and not self._must_go_on(head):
             return None
-        if end is None and not self._multiline and _ends_in_blank_line(head.text):
+        if end is None and self._multiline != "always" and _ends_in_blank_line(head.text):
             return None
         state = head.state.step(rest)
         if state is None:
             return end
         if any(self._closes_pair(before) for _, before in _before_each(self._pair, head.state, rest)):
             return end
-        if end is not None and blank.strip() and _indentation(blank) <= self._indent:
+        if end is not None and blank.strip() and _indentation(blank) < self._least_indent:
             return end
         after = Place(head.text + rest, state, before=place)
         return replace(after, pause=end) if end is not None and not blank.strip() else after
 
+    def _may_go_on(self, head: Place) -> bool:
+        """Whether another line may follow one that the suffix can follow, too."""
+        if self._multiline == "auto" and not self._fills_block:
+            return b"\n" in head.text and _indentation(_last_line(head.text)) > self._indent
+        return self._multiline != "never"
+
     def _must_go_on(self, head: Place) -> bool:
         """Whether a line break belongs here although the suffix cannot follow: a bracket or a block was opened."""
-        if self._multiline or head.state.depth() > self._depth:
+        if self._multiline == "always" or head.state.depth() > self._depth:
             return True
         line = (self._line + head.text).rsplit(b"\n", 1)[-1].strip()
         return line.endswith((b":", b"{")) or line.startswith(b"@") or line.endswith((b"then", b"do", b"else"))
@@ -369,6 +395,10 @@ def _first_break(data: bytes) -> int | None:
     if at < 0:
         return None
     return at - 1 if at and data[at - 1 : at] == b"\r" else at
+
+
+def _last_line(text: bytes) -> bytes:
+    return text[text.rfind(b"\n") + 1 :]
 
 
 def _ends_in_blank_line(text: bytes) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from treegraft_daemon.config import Settings
+from treegraft_daemon.config import Multiline, Settings
 from treegraft_daemon.errors import EngineFailed, EngineUnreachable, TreegraftError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Engine(Protocol):
         temperature: float,
         seed: int,
         constraint: bool,
-        multiline: bool,
+        multiline: Multiline,
         indent: str,
         ahead: bool,
         deadline_ms: int,
