@@ -215,6 +215,45 @@ def test_where_a_suggestion_goes_on_by_itself(text: str, language: str, draws: l
     assert [item.text.decode() for item in found.items] == [expect]
 
 
+@pytest.mark.parametrize(
+    ("text", "language", "draws", "expect"),
+    [
+        ('def f():\n    $0\n\ndef g():\n    """G."""\n', "python", ['"""', "F.", "\n"], '"""F."""'),
+        ('def f():\n    $0\n\ndef g():\n    """G."""\n', "python", ["x = 1", " # a", "\n"], "x = 1 # a"),
+        ("function f() { if ($0\n/* a */ }\n", "javascript", ["x) y", " /* b", "\n"], "x) y /* b*/"),
+        ("int f() { if ($0\n/* a */ }\n", "c", ["x) y();", " /* b", "\n"], "x) y(); /* b*/"),
+        # Whoever writes in one may go on in it.
+        ('def f(:\n    """F. $0\n    """\n', "python", ["More.", "\n"], "More."),
+    ],
+)
+def test_what_a_suggestion_opens_it_closes(text: str, language: str, draws: list[str], expect: str) -> None:
+    check(text, draws, expect, language=language)
+
+
+def test_a_docstring_that_begins_in_the_next_line_is_left_to_its_author() -> None:
+    law = {b"": {b'"""': 0.6, b"pass": 0.4}, b'"""': {b"\n": 1.0}, b"pass": {b"\n": 1.0}}
+    found = ask('def f():\n    $0\n\ndef g():\n    """G."""\n', law.__getitem__, [b'"""', b"pass"])
+    assert [item.text for item in found.items] == [b"pass"]
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "draws", "expect"),
+    [
+        ("test(() => {\n  expect(z()).to(descript$0ion).to(d);\n});\n", "javascript", ["ion", ");", "\n"], "ion"),
+        ("int f() {\n  uv_f((void*) &udp,$0r == 0);\n  h(a);\n}\n", "c", [" &fd", ");", "\n"], " &fd"),
+    ],
+)
+def test_nothing_is_mended_by_making_a_comment_of_the_rest(
+    text: str, language: str, draws: list[str], expect: str
+) -> None:
+    counters = Counters()
+    wishes = [token.encode() for token in draws]
+    law = {b"".join(wishes[:n]): [token] for n, token in enumerate(wishes)}
+    found = ask(text, lambda written: law.get(written, [b"\n"]), wishes, language=language, counters=counters)
+    assert [item.text.decode() for item in found.items] == [expect]
+    assert "withheld_by_parse" not in counters.snapshot()
+
+
 def test_several_candidates_are_of_one_line() -> None:
     tokens = [token.encode() for token in BODY]
     found = ask("def f():\n    $0\n\n\ny = 1\n", sure(BODY, [0.9] * 6), tokens, multiline="auto", n=2)

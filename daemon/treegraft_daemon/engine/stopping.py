@@ -25,8 +25,10 @@ CLOSERS = b")]}>\"'`;"
 PAIRS = {b")": b"(", b"]": b"[", b"}": b"{", b'"': b'"', b"'": b"'", b"`": b"`"}
 
 # What may be missing when the model takes a line for finished and the suffix cannot follow yet.
-MENDS = (b")", b"]", b"}", b'"', b"'", b":", b";", b"`", b">", b" {", b"*/", b"/")
+MENDS = (b")", b"]", b"}", b'"', b"'", b":", b";", b"`", b">", b" {", b"*/", b"/", b'"""', b"'''")
 MOST_MENDS = 5  # in a row
+# No code goes on like this, whatever is open; comments, heredocs and strings of several lines do.
+NO_CODE = b"\n)]})]}"
 MOST_TRIALS = 300  # 1-3 us each
 FEW_TRIALS = 80  # these before each request
 MOST_INDENT_BYTES = 1 << 16  # on each side of the cursor, to see how lines are indented
@@ -133,6 +135,8 @@ class Stopping:
         if not self.goal.parses:
             self.goal.expect_no_less(_mended(b"", cursor, FEW_TRIALS))
         self._cursor = cursor
+        # Where the document does not parse anyway, an open comment could pass for one that the suffix follows.
+        self._may_swallow = self.goal.parses or _swallows(cursor)
         self._multiline = multiline
         # Indented blocks count as open, too, and the one of this line may be settled by its first token only.
         self._depth = (cursor.step(b"x") or cursor).depth()
@@ -185,9 +189,9 @@ class Stopping:
         if not _is_text(place.text, is_whole=True):
             return None
         text = place.text.rstrip(BLANKS + b"\r")
-        if text != place.text and (state := self._cursor.step(text)) is not None and self.goal.met(state):
+        if text != place.text and (state := self._cursor.step(text)) is not None and self._is_met(state):
             return Place(text, state, whole=True, before=place.before)
-        return replace(place, whole=True) if self.goal.met(place.state) else None
+        return replace(place, whole=True) if self._is_met(place.state) else None
 
     def fallbacks(self, place: Place | None) -> list[Place]:
         """Earlier places that meet the goal and say something: farthest into the suffix first, then latest."""
@@ -196,7 +200,8 @@ class Stopping:
             if not place.owed and _is_text(place.text, is_whole=True):
                 end = self.end(place)
                 open_still = place.state.depth() > self._depth and not self.goal.fully_met(place.state)
-                if not open_still and (end is not None or self.goal.reach(place.state) >= self.goal.floor):
+                is_enough = self.goal.reach(place.state) >= self.goal.floor and not self._leaves_open(place.state)
+                if not open_still and (end is not None or is_enough):
                     found.append(end or replace(place, whole=True))
             place = place.before
         return sorted(found, key=lambda end: -self.goal.reach(end.state))
@@ -205,8 +210,10 @@ class Stopping:
         """The whole place that the fewest closing marks make of this one, if there is one within reach."""
         if not place.text.strip() or place.owed or not _is_text(place.text, is_whole=True):
             return None
+        if place.text.rstrip().endswith((b'"""', b"'''")):
+            return None  # nothing was written yet in what would be closed
         for text, after in _mended(place.text.rstrip(BLANKS), place.state, MOST_TRIALS):
-            if after.depth() <= self._depth and self.goal.met(after):
+            if after.depth() <= self._depth and self._is_met(after):
                 return Place(text, after, whole=True, before=place)
         return None
 
@@ -221,6 +228,13 @@ class Stopping:
             return len(self._rest) > 1 and text.strip() == self._rest
         # In a document that does not parse as it is, a second `fi` may be what is missing.
         return self.goal.parses and written == self._next and any(chr(byte).isalnum() for byte in written)
+
+    def _is_met(self, state: Reading) -> bool:
+        return self.goal.met(state) and not self._leaves_open(state)
+
+    def _leaves_open(self, state: Reading) -> bool:
+        """Whether the suffix would follow as a part of a comment or string that the suggestion began."""
+        return not self._may_swallow and _swallows(state)
 
     def _write_in_line(self, place: Place, data: bytes) -> Place | None:
         """`data` has no line break."""
@@ -320,6 +334,11 @@ class Stopping:
         return line.endswith((b":", b"{")) or line.startswith(b"@") or line.endswith((b"then", b"do", b"else"))
 
 
+def _swallows(state: Reading) -> bool:
+    """Whether what follows is read as a part of a comment or string, whatever it is."""
+    return state.step(NO_CODE) is not None
+
+
 def _mended(text: bytes, state: Reading, most_trials: int) -> Iterator[tuple[bytes, Reading]]:
     """`text` with closing marks, the fewest first, and the states after them."""
     ways = [(text, state)]
@@ -329,6 +348,8 @@ def _mended(text: bytes, state: Reading, most_trials: int) -> Iterator[tuple[byt
         longer = []
         for before, reading in ways:
             for mark in MENDS:
+                if before[-1:] + mark[:1] in (b"//", b"/*"):
+                    continue  # a comment closes nothing, it hides what follows
                 n_trials += 1
                 after = reading.step(mark)
                 if after is not None and after not in seen:
