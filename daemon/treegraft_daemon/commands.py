@@ -437,8 +437,11 @@ def models(options: argparse.Namespace, settings: Settings) -> int:
     if options.action == "pull":
         if not options.name:
             raise BadInput("pull wants a name on the hub, as in treegraft models pull ORGANISATION/MODEL")
-        folder = hub.pull(options.name)
-        print(f"{options.name} is in {folder}; use it by --model {options.name}")
+        folder = hub.pull(options.name, _tell_json() if options.json else None)
+        if options.json:
+            print(json.dumps({"name": options.name, "path": str(folder)}))
+        else:
+            print(f"{options.name} is in {folder}; use it by --model {options.name}")
         return 0
     if options.name:
         raise BadInput(f"list takes no name; did you mean: treegraft models pull {options.name}")
@@ -451,6 +454,20 @@ def models(options: argparse.Namespace, settings: Settings) -> int:
         for name, size in found:
             print(f"{name:<48}{size / 1e6:10.1f} MB")
     return 0
+
+
+def _tell_json() -> Callable[[int, int], None]:
+    """Writes one line for each percent that is done."""
+    told = 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        percent = min(100, 100 * done // max(total, 1))
+        if percent > told:
+            told = percent
+            print(json.dumps({"percent": percent, "bytes": done, "ofBytes": total}), flush=True)
+
+    return tell
 
 
 def show_settings(options: argparse.Namespace, settings: Settings) -> int:

@@ -36,5 +36,13 @@ async def talk(settings: Settings) -> AsyncIterator[Conversation]:
 
 
 @pytest.fixture
+async def raw_client(settings: Settings) -> AsyncIterator[Client]:
+    """A client that has not said anything yet."""
+    talk = await converse(settings)
+    yield talk.client
+    await hang_up(talk)
+
+
+@pytest.fixture
 def client(talk: Conversation) -> Client:
     return talk.client

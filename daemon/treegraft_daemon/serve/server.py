@@ -14,6 +14,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,9 @@ from pygls.lsp.server import LanguageServer
 
 from treegraft_daemon import __version__
 from treegraft_daemon.config import Settings, runtime_dir, snake_case
-from treegraft_daemon.errors import BadInput, TreegraftError
+from treegraft_daemon.errors import BadInput, ModelNotFound, TreegraftError
 from treegraft_daemon.saved_request import SavedRequest
-from treegraft_daemon.serve import context, jsonrpc
+from treegraft_daemon.serve import context, downloads, jsonrpc
 from treegraft_daemon.serve.asking import Found, Questions, found_in
 from treegraft_daemon.serve.conversation import Conversation, strict_converter
 from treegraft_daemon.serve.documents import Document, Documents, Snapshot, path_of
@@ -56,8 +57,8 @@ logger = logging.getLogger(__name__)
 SECTION = "treegraft"
 ACCEPT, TOGGLE, WHY = "treegraft.accept", "treegraft.toggle", "treegraft.why"
 STATS, RESTART, SWITCH = "treegraft.stats", "treegraft.restartEngine", "treegraft.switchModel"
-SAVE = "treegraft.saveRequest"
-COMMANDS = (ACCEPT, TOGGLE, WHY, STATS, RESTART, SWITCH, SAVE)
+SAVE, PULL = "treegraft.saveRequest", "treegraft.pullModel"
+COMMANDS = (ACCEPT, TOGGLE, WHY, STATS, RESTART, SWITCH, SAVE, PULL)
 STATUS = "treegraft/status"
 
 # Beyond the request's own deadline: the way there and back, or the start of the engine, before we answer with nothing.
@@ -188,6 +189,7 @@ class Server(LanguageServer):
         self._speaks_status = True
         self._runs_commands = False
         self._shows_progress = False
+        self._cancels: dict[str, Callable[[], None]] = {}  # token -> what the client's cancelling of a progress does
         self._elders: dict[tuple[str, str], tuple[Reply, Render]] = {}
         self._questions = Questions()
         self._rhythms: dict[str, Rhythm] = {}
@@ -230,6 +232,7 @@ class Server(LanguageServer):
             types.TEXT_DOCUMENT_DID_CHANGE: self._did_change,
             types.TEXT_DOCUMENT_DID_CLOSE: self._did_close,
             types.WORKSPACE_DID_CHANGE_CONFIGURATION: self._did_change_configuration,
+            types.WINDOW_WORK_DONE_PROGRESS_CANCEL: self._cancel_progress,
             "textDocument/didShowCompletion": lambda params: self.counters.add("suggestions_shown"),
             "textDocument/didPartiallyAcceptCompletion": lambda params: self.counters.add(
                 "suggestions_partly_accepted"
@@ -378,24 +381,43 @@ class Server(LanguageServer):
             waited_s = asyncio.get_running_loop().time() - started
             told, percentage = f"loading the model {report.model}", round(report.loaded * 100)
             self._tell("Normal", told + (f", {percentage} %" if percentage else ""), busy=True)
-            if token is None and self._shows_progress:
-                token = f"treegraft-{report.pid}-{report.uptime_s:.3f}"
-                created = types.WorkDoneProgressCreateParams(token)
-                await self._request_quietly(types.WINDOW_WORK_DONE_PROGRESS_CREATE, created)
-                self._progress(token, "begin", title="treegraft", message=told)
-            elif token is not None:
+            if token is None:
+                token = await self._begin_progress(f"treegraft-{report.pid}-{report.uptime_s:.3f}", told)
+            else:
                 share = {"percentage": percentage} if percentage else {}
                 self._progress(token, "report", message=f"{told}, {waited_s:.0f} s", **share)
             await asyncio.sleep(LOADING_LOOK_S)
         if token is not None:
-            self._progress(token, "end", message="" if report is None else report.state)
+            self._end_progress(token, "" if report is None else report.state)
         if report is not None and report.state.startswith("failed"):
             self._tell("Error", report.state)
         elif self.status[2]:
             self._tell("Normal", "")
 
+    async def _begin_progress(self, token: str, message: str, cancel: Callable[[], None] | None = None) -> str:
+        """A progress that the client shows, if it can, and ends by `cancel`, if there is one; its token."""
+        if self._shows_progress:
+            created = types.WorkDoneProgressCreateParams(token)
+            await self._request_quietly(types.WINDOW_WORK_DONE_PROGRESS_CREATE, created)
+        may_cancel = {}
+        if cancel is not None:
+            self._cancels[token] = cancel
+            may_cancel = {"cancellable": True}
+        self._progress(token, "begin", title="treegraft", message=message, **may_cancel)
+        return token
+
     def _progress(self, token: str, kind: str, **what: str | int) -> None:
-        self.protocol.notify(types.PROGRESS, types.ProgressParams(token, {"kind": kind, **what}))
+        if self._shows_progress:
+            self.protocol.notify(types.PROGRESS, types.ProgressParams(token, {"kind": kind, **what}))
+
+    def _end_progress(self, token: str, message: str) -> None:
+        self._cancels.pop(token, None)
+        self._progress(token, "end", message=message)
+
+    def _cancel_progress(self, params: types.WorkDoneProgressCancelParams) -> None:
+        cancel = self._cancels.get(str(params.token))
+        if cancel is not None:
+            cancel()
 
     def _shut_down(self, params: Any, reply: Reply) -> None:
         for other in list(self.protocol.running.values()):
@@ -796,6 +818,10 @@ class Server(LanguageServer):
             self._command_settings({"model": argument})
             self._in_background(self._reach_engine())
             reply.result({"model": self.settings.model})
+        elif params.command == PULL:
+            if not isinstance(argument, str) or not argument:
+                raise Failure(jsonrpc.INVALID_PARAMS, f"{PULL} wants the name of a model on the hub")
+            reply.later(self._pull_model(argument, reply))
         elif params.command == RESTART:
             reply.later(self._restart_engine())
         elif params.command == WHY:
@@ -806,6 +832,26 @@ class Server(LanguageServer):
             reply.later(self._stats())
         else:
             raise Failure(jsonrpc.INVALID_PARAMS, f"no such command: {params.command[:80]}")
+
+    async def _pull_model(self, model: str, reply: Reply) -> dict[str, Any]:
+        """Download a model, with progress that the client may cancel; where it is then."""
+        token = await self._begin_progress(f"treegraft-pull-{reply.id}", f"downloading {model}", reply.cancel)
+        end, told = "cancelled", {}
+        try:
+            async with aclosing(downloads.pull(model)) as progress:
+                async for told in progress:
+                    if "percent" in told:
+                        done, total = told["bytes"] / 1e6, told["ofBytes"] / 1e6
+                        self._progress(
+                            token, "report", message=f"{done:.0f} of {total:.0f} MB", percentage=told["percent"]
+                        )
+            end = "done"
+        except ModelNotFound as problem:
+            end = "failed"
+            raise Failure(jsonrpc.REQUEST_FAILED, str(problem)) from None
+        finally:
+            self._end_progress(token, end)
+        return {"model": model, "path": told["path"]}
 
     def _save_request(self, path: Any) -> str:
         """Write the last question to the engine to a file, for `treegraft replay`; its path."""

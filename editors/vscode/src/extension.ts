@@ -198,6 +198,7 @@ class Treegraft implements vscode.Disposable {
     const used = configuration.get("model", "embedded");
     const models = await this.models();
     const folder = "$(folder) A folder with a model…";
+    const download = "$(cloud-download) Download one from the hub…";
     const chosen = await vscode.window.showQuickPick(
       [
         ...models.map(({ name, bytes }) => ({
@@ -205,6 +206,7 @@ class Treegraft implements vscode.Disposable {
           description: megabytes(bytes) + (name === used ? ", in use" : ""),
         })),
         { label: folder, description: "" },
+        { label: download, description: "" },
       ],
       { placeHolder: `The model in use: ${used}` },
     );
@@ -212,6 +214,15 @@ class Treegraft implements vscode.Disposable {
     if (name === folder) {
       const picked = await vscode.window.showOpenDialog({ canSelectFolders: true, canSelectFiles: false });
       name = picked?.[0]?.fsPath;
+    } else if (name === download) {
+      name = await vscode.window.showInputBox({
+        prompt: "Name of a model on huggingface.co",
+        placeHolder: "Qwen/Qwen2.5-Coder-0.5B",
+      });
+      if (name) {
+        const pulled = { command: "treegraft.pullModel", arguments: [name] };
+        await this.running().sendRequest(ExecuteCommandRequest.type, pulled);
+      }
     }
     if (name) {
       const values = configuration.inspect("model");

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from treegraft_daemon.errors import ModelNotFound, ModelsNotInstalled
 
@@ -51,17 +53,27 @@ def locate(model: str) -> Path:
     raise ModelNotFound(f'no directory {model}, nor in the local cache; "treegraft models pull {model}" downloads it')
 
 
-def pull(model: str) -> Path:
-    """Download a model into the cache, showing the progress; its directory. Raises ModelNotFound or ModelsNotInstalled."""
+def pull(model: str, tell: Callable[[int, int], None] | None = None) -> Path:
+    """Download a model into the cache, what is there already excepted; its directory.
+
+    The progress is shown on stderr, or told as bytes done and bytes to do. Raises ModelNotFound or
+    ModelsNotInstalled.
+    """
     if not HUB_ID.fullmatch(model):
         raise ModelNotFound(f"{model} is no name on the hub; they look like Qwen/Qwen2.5-Coder-0.5B")
     try:
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import HfApi, snapshot_download
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+        from huggingface_hub.utils import filter_repo_objects
     except ModuleNotFoundError as error:
         raise ModelsNotInstalled('downloading needs the extra "models": pip install "treegraft[models]"') from error
     try:
-        return Path(snapshot_download(model, allow_patterns=list(WANTED)))
+        bars = None
+        if tell is not None:
+            files = HfApi().model_info(model, files_metadata=True).siblings or []
+            wanted = filter_repo_objects(files, allow_patterns=list(WANTED), key=lambda file: file.rfilename)
+            bars = _teller(tell, sum(file.size or 0 for file in wanted))
+        return Path(snapshot_download(model, allow_patterns=list(WANTED), tqdm_class=bars))
     except GatedRepoError as error:
         raise ModelNotFound(
             f"{model} is for those who accepted its licence on the hub: log in with hf auth login"
@@ -72,3 +84,24 @@ def pull(model: str) -> Path:
     except (OSError, ValueError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelNotFound(f"cannot download {model}: {reason.rstrip('.')}") from error
+
+
+def _teller(tell: Callable[[int, int], None], n_bytes: int) -> type[Any]:
+    """Progress bars as the library wants them, that draw nothing and tell how many of `n_bytes` came."""
+    from tqdm import tqdm
+
+    class Teller(tqdm):  # type: ignore[misc]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **{**options, "disable": False, "file": open(os.devnull, "w", encoding="utf-8")})  # noqa: SIM115
+
+        def update(self, n: float | None = 1) -> bool | None:
+            shown: bool | None = super().update(n)
+            if self.unit == "B":
+                tell(int(self.n), n_bytes)
+            return shown
+
+        def close(self) -> None:
+            super().close()
+            self.fp.close()
+
+    return Teller

@@ -92,6 +92,15 @@ local actions = {
       say('model ' .. result.model)
     end))
   end,
+  pull = function(name)
+    if not name then
+      say('which model? As in :Treegraft pull Qwen/Qwen2.5-Coder-0.5B', vim.log.levels.WARN)
+      return
+    end
+    client.execute('treegraft.pullModel', { name }, or_say(function(result)
+      say(result.model .. ' is here; :Treegraft model ' .. result.model .. ' uses it')
+    end))
+  end,
   log = function()
     vim.cmd('tabedit ' .. vim.fn.fnameescape((vim.lsp.log.get_filename or vim.lsp.get_log_path)()))
   end,
