@@ -159,13 +159,14 @@ async def test_what_is_typed_over_is_answered_with_nothing_and_a_cancelled_reque
 async def test_a_late_answer_is_nothing_now_and_there_the_next_time(start: Start) -> None:
     editor = await start(deadlineMs=10)
     editor.open()
+    await editor.texts(types.Position(0, 0))  # now the engine is connected, and waited for no longer than this
     editor.engine.open.clear()
     assert await editor.texts() == []
     editor.engine.open.set()
     async with asyncio.timeout(10):
         while await editor.texts() != ["return sum(values)"]:
             await asyncio.sleep(0.05)
-    assert len(editor.engine.asked) == 1
+    assert len(editor.engine.asked) == 2
 
 
 @pytest.mark.parametrize(("encoding", "units"), [("utf-8", 7), ("utf-16", 5), ("utf-32", 4)])

@@ -436,6 +436,23 @@ async def test_settings_are_pulled_and_pulled_again(settings: Settings, engine: 
     await hang_up(talk)
 
 
+@pytest.mark.parametrize("is_dynamic", [True, False])
+async def test_changed_settings_are_asked_for_where_clients_want_that(settings: Settings, is_dynamic: bool) -> None:
+    talk = await converse(settings)
+    workspace = {"configuration": True, "didChangeConfiguration": {"dynamicRegistration": is_dynamic}}
+    await talk.client.initialize({**INLINE, "workspace": workspace})
+    await talk.client.until(lambda: len(talk.client.asked) == 1 + is_dynamic)
+    asked = {asked["method"]: asked["params"] for asked in talk.client.asked}
+    assert asked.pop("workspace/configuration") == {"items": [{"section": "treegraft"}]}
+    wanted = {
+        "id": "treegraft-settings",
+        "method": "workspace/didChangeConfiguration",
+        "registerOptions": {"section": "treegraft"},
+    }
+    assert asked == ({"client/registerCapability": {"registrations": [wanted]}} if is_dynamic else {})
+    await hang_up(talk)
+
+
 async def test_settings_are_pushed(client: Client, engine: ScriptedEngine) -> None:
     client.notify("workspace/didChangeConfiguration", {"settings": {"treegraft": {"multiline": "always"}, "other": 1}})
     await client.complete(1, 4)
@@ -529,7 +546,7 @@ async def test_accepting_is_counted_for_clients_that_run_commands(settings: Sett
     found = await talk.client.initialize({**INLINE, "workspace": {"executeCommand": {}}})
     assert found["capabilities"]["executeCommandProvider"]["commands"] == [
         f"treegraft.{name}"
-        for name in ("accept", "toggle", "why", "stats", "restartEngine", "switchModel", "saveRequest")
+        for name in ("accept", "toggle", "why", "stats", "restartEngine", "switchModel", "saveRequest", "pullModel")
     ]
     talk.client.open(SUM)
     (item,) = await talk.client.complete(1, 4)

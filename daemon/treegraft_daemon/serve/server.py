@@ -358,6 +358,7 @@ class Server(LanguageServer):
             self.watch(pid)
 
     def _initialized(self, params: Any) -> None:
+        self._in_background(self._ask_for_changes())
         self._in_background(self._settle())
 
     async def _settle(self) -> None:
@@ -365,6 +366,16 @@ class Server(LanguageServer):
         await self._pull_settings()
         if self.settings.enabled:
             await self._reach_engine()
+
+    async def _ask_for_changes(self) -> None:
+        """Some clients tell of changed settings only whom they know to be interested."""
+        workspace = self.protocol.client_capabilities.workspace
+        changes = workspace.did_change_configuration if workspace is not None else None
+        if changes is None or not changes.dynamic_registration:
+            return
+        method = types.WORKSPACE_DID_CHANGE_CONFIGURATION
+        wanted = types.Registration(id="treegraft-settings", method=method, register_options={"section": SECTION})
+        await self._request_quietly(types.CLIENT_REGISTER_CAPABILITY, types.RegistrationParams([wanted]))
 
     async def _reach_engine(self) -> None:
         try:
