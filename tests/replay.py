@@ -57,7 +57,8 @@ async def replay(
     pending: tuple[int, float] | None = None
     ids: list[int] = []
     strokes = typist.strokes()
-    shown = ""
+    shown = judged = ""
+    is_breaking = False
     while most_strokes is None or version < most_strokes:
         stroke = typist.accept(shown) if len(shown) > 1 else None
         if stroke is None:
@@ -92,7 +93,11 @@ async def replay(
         assert document.text == held.encode(), f"the server holds another text after {stroke}"
         if shown:
             tally.n_shown += 1
-            tally.n_breaking += breaks(held[: typist.cursor], shown, held[typist.cursor :])
+            # What is typed along leads to the same document: it is held against the one that it was suggested for.
+            accepted = held[: typist.cursor] + shown + held[typist.cursor :]
+            if accepted != judged:
+                judged, is_breaking = accepted, breaks(held[: typist.cursor], shown, held[typist.cursor :])
+            tally.n_breaking += is_breaking
     await asyncio.gather(*(client.reply(id) for id in ids))
     assert all(len(client.replies[id]) == 1 for id in ids)
     client.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
@@ -119,8 +124,10 @@ def _range(text: str, stroke: Stroke) -> dict[str, Any]:
 
 
 def cut(text: str, rng: random.Random, n_lines: int) -> tuple[str, str, str]:
-    """A file as what stands before, a few whole lines to be typed, and what stands behind."""
+    """A file as what stands before, a few whole lines to be typed, and what stands behind, from their last line break on."""
     lines = text.splitlines(keepends=True)
     start = rng.randrange(max(1, len(lines) - n_lines))
     middle = lines[start : start + n_lines]
-    return "".join(lines[:start]), "".join(middle), "".join(lines[start + n_lines :])
+    rest = "".join(middle)
+    typed = rest.removesuffix("\n")
+    return "".join(lines[:start]), typed, rest[len(typed) :] + "".join(lines[start + n_lines :])
