@@ -53,7 +53,7 @@ class UniformLaw:
 
 
 @pytest.mark.parametrize("n", [1, 5])
-@pytest.mark.parametrize("language", ["python", "json"])
+@pytest.mark.parametrize("language", ["python", pytest.param("json", marks=pytest.mark.slow)])
 def test_a_request_keeps_its_deadline(language: str, n: int) -> None:
     rng, law, times = random.Random(8), UniformLaw(), []
     documents = list(texts(language, 8, seed=3))

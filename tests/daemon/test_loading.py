@@ -142,7 +142,11 @@ def test_the_order_is_the_one_that_finds_the_middle(trained_in: str) -> None:
 
 @pytest.mark.parametrize(
     ("model", "absent"),
-    [("embedded", {"torch", "transformers"}), ("qwen", {"transformers"}), ("llama", {"transformers"})],
+    [
+        ("embedded", {"torch", "transformers"}),
+        ("qwen", {"transformers"}),
+        pytest.param("llama", {"transformers"}, marks=pytest.mark.slow),
+    ],
 )
 def test_only_what_is_needed_is_imported(model_folder: Folder, model: str, absent: set[str]) -> None:
     """torch takes seconds to import and transformers some more; who does not need them does not wait for them."""

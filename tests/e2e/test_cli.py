@@ -197,7 +197,7 @@ def test_a_missing_model_is_one_line(environment: dict[str, str], tmp_path: Path
     assert run(environment, "stop", "--model", str(tmp_path / "none")).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["qwen", "starcoder"])
+@pytest.mark.parametrize("name", ["qwen", pytest.param("starcoder", marks=pytest.mark.slow)])
 def test_a_directory_with_a_model_completes_what_parses(
     environment: dict[str, str], tmp_path: Path, model_folder: Callable[[str], Path], name: str
 ) -> None:
