@@ -26,8 +26,7 @@ static inline void note_accessing(Tables *self, uint16_t *targets, uint32_t from
     if (target < self->abi->n_states) self->accessing[target] = (uint16_t)symbol;
 }
 
-/* One symbol leads into each state, those that stand for it in a unit reduction aside: the last in the table speaks. Rows of
- * large states are long and nearly empty. */
+/* One symbol leads into each state, those that stand for it in a unit reduction aside: the last in the table speaks. */
 static bool find_accessing(Tables *self) {
     const AbiLanguage *abi = self->abi;
     uint16_t *targets = calloc(N_VALUES, sizeof *targets);
