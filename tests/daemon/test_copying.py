@@ -6,17 +6,17 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treegraft_daemon.engine.model.copying import EXTRA, ORDERS, Evidence, LineContext, Page, Trail
+from treegraft_daemon.engine.model.copying import EXTRA, ORDERS, Evidence, Kinds, LineContext, Page, Trail
 from treegraft_daemon.engine.model.linewise import END
 
 BREAK, SIZE = 1, 8
-BLANK = np.zeros(SIZE, dtype=bool)
+KINDS = Kinds(np.zeros(SIZE, dtype=bool), np.arange(SIZE) == BREAK)
 NO_LINE = LineContext(-1, -2, -2)
 texts = st.lists(st.integers(1, SIZE - 1), max_size=60)
 
 
 def page(*parts: list[int], has_cursor: bool = False) -> Page:
-    return Page([np.array(part, dtype=np.uint16) for part in parts], BLANK, BREAK, has_cursor=has_cursor)
+    return Page([np.array(part, dtype=np.uint16) for part in parts], KINDS, has_cursor=has_cursor)
 
 
 def after(trail_page: Page, tokens: list[int]) -> Trail:
@@ -83,7 +83,7 @@ def test_skips_one_token() -> None:
 
 def test_lines_that_began_alike() -> None:
     known = page([2, 3, 4, 5, BREAK, 6, 3, 4, 7])
-    key = (6 << 14) + 3 + 1
+    key = int(known.line_keys[known.tokens.tolist().index(6) + 1])  # a line that begins with 6 3
     assert said(after(known, [6, 3, 4]).evidence(LineContext(key, -2, -2)), "line") == {7: 1.0}
 
 

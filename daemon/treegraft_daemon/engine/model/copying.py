@@ -1,19 +1,22 @@
 """The local part of the embedded law: what followed the same tokens in this document and in its open siblings.
 
 A `Page` is a read-only text with an index from each token to its places. A `Trail` walks along a page: where the
-last tokens were seen before, and how long each match is; one token further costs microseconds. Knows nothing of
-probabilities beyond counting; `mixture` weighs what is found here.
+last tokens were seen before, and how long each match is; one token further costs microseconds. A `Reader` walks along
+all pages of a request. Knows nothing of probabilities beyond counting; `mixture` and `copied` weigh what is found here.
+Token 0 is END here, whatever it is in a model's own vocabulary.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from treegraft_daemon.engine.model.linewise import END, Tokens
+from treegraft_daemon.engine.model.linewise import END
 
 # Match lengths that are told apart. Fixed by the fitted weights.
 ORDERS = (1, 2, 3, 4, 5, 6, 8, 12, 20)
@@ -28,6 +31,16 @@ _NOWHERE = np.zeros(0, dtype=np.intp)
 _LEVEL = np.searchsorted(ORDERS, np.arange(LONGEST + 1), side="right") - 1
 
 Places = NDArray[np.intp]
+Tokens = NDArray[np.uint16] | NDArray[np.uint32]
+Number = TypeVar("Number", int, NDArray[np.int64])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kinds:
+    """What a vocabulary's tokens are to lines: bool [vocabulary]. blank: spaces and tabs only; breaks: they end a line."""
+
+    blank: NDArray[np.bool_]
+    breaks: NDArray[np.bool_]
 
 
 class Page:
@@ -36,31 +49,31 @@ class Page:
     A match never runs over an END, since the cursor's own context holds none but its document's start.
     """
 
-    def __init__(self, parts: list[Tokens], blank: NDArray[np.bool_], line_break: int, *, has_cursor: bool) -> None:
-        """`has_cursor`: the cursor stands after the first part. blank: bool [vocabulary], tokens of spaces and tabs only."""
-        size = len(blank)
-        marked = [np.concatenate([np.array([END], dtype=np.uint16), part]) for part in parts]
-        self.tokens: Tokens = np.concatenate([*marked, np.array([END], dtype=np.uint16)])
-        self.size = size
+    def __init__(self, parts: Sequence[Tokens], kinds: Kinds, *, has_cursor: bool) -> None:
+        """`has_cursor`: the cursor stands after the first part."""
+        end = np.array([END], dtype=parts[0].dtype)
+        marked = [np.concatenate([end, part]) for part in parts]
+        self.tokens: Tokens = np.concatenate([*marked, end])
+        self.size = len(kinds.blank)
         by_token = np.argsort(self.tokens, kind="stable")
         # Places are where the next token stands; what an END follows predicts nothing.
         places = by_token + 1
         self._places = places[self.tokens[np.minimum(places, len(self.tokens) - 1)] != END]
-        kept = self.tokens[self._places - 1]
-        self._starts = np.searchsorted(kept, np.arange(size + 1))
-        self.line_keys, line_of = line_keys(self.tokens, line_break)
-        above, below = neighbours(self.tokens, line_of, blank, line_break)
+        self._before = self.tokens[self._places - 1]  # ascending
+        self.line_keys, line_of = line_keys(self.tokens, kinds)
+        above, below = neighbours(self.tokens, line_of, kinds)
         self.above, self.below = above[line_of], below[line_of]
         self.cursor = len(marked[0]) if has_cursor else None
         if has_cursor:
             # The cursor's own line is the last one of the first part, or a new one after a line break.
-            at = len(marked[0]) - (0 if self.tokens[len(marked[0]) - 1] == line_break else 1)
+            at = len(marked[0]) - (0 if kinds.breaks[self.tokens[len(marked[0]) - 1]] else 1)
             self.around = int(self.above[at]), int(self.below[len(marked[0])])
         self._ways: dict[int, Ways] = {}
 
     def after(self, token: int) -> Places:
         """Places right after each occurrence of `token`, ascending."""
-        return self._places[self._starts[token] : self._starts[token + 1]]
+        wanted = self._before.dtype.type(token)  # of another type, the whole array would be converted
+        return self._places[self._before.searchsorted(wanted) : self._before.searchsorted(wanted, "right")]
 
     def ways(self, token: int) -> Ways:
         """The ways to go on after `token`, kept for later rows and requests."""
@@ -200,6 +213,42 @@ class Trail:
         return _evidence(np.array([len(ORDERS)]), np.array([len(places)]), ways.ids, sums)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reader:
+    """A place in the text as every page sees it: how its line began, the lines around it, a trail on each page. A value."""
+
+    kinds: Kinds
+    trails: dict[str, Trail]
+    line: tuple[int, ...] = ()  # At most the first two tokens of the current line.
+    around: tuple[int, int] = (-1, -1)  # The lines above and below; unknown (-1) once a line break was added.
+
+    @classmethod
+    def at_cursor(cls, pages: dict[str, Page], prefix: Tokens, kinds: Kinds) -> Reader:
+        """After `prefix`, which is the first part of the page "document"."""
+        reader = cls(kinds, {name: Trail(page) for name, page in pages.items()})
+        start = max(len(prefix) - LONGEST, 0)
+        for token in ([END] if start == 0 else []) + prefix[start:].tolist():
+            reader = reader.step(token)
+        return Reader(kinds, reader.trails, _line_of(prefix, kinds), pages["document"].around)
+
+    def step(self, token: int) -> Reader:
+        """The place after one more token."""
+        trails = {name: trail.step(token) for name, trail in self.trails.items()}
+        last = next(iter(self.trails.values())).recent[0]
+        line = (token,) if last == END or self.kinds.breaks[last] else (*self.line, token)[:2]
+        return Reader(self.kinds, trails, line, (-1, -1) if self.kinds.breaks[token] else self.around)
+
+    def evidence(self) -> Iterator[tuple[str, Evidence]]:
+        """What every page says, with the page's name."""
+        key = _line_key(self.line[0], self.line[1] if len(self.line) > 1 else -1) if self.line else -1
+        # Places without a line above or below are numbered -1 too, and must not match "unknown".
+        above, below = (line if line >= 0 else -2 for line in self.around)
+        line = LineContext(key, above, below)
+        for name, trail in self.trails.items():
+            for one in trail.evidence(line):
+                yield name, one
+
+
 def _evidence(
     slots: NDArray[np.intp], counts: NDArray[np.int64], ids: NDArray[np.intp], sums: NDArray[np.float64]
 ) -> Evidence:
@@ -213,32 +262,43 @@ def _evidence(
 _LOG2 = np.minimum(np.log2(np.maximum(np.arange(64), 1)).astype(np.intp), 5)
 
 
-def line_keys(tokens: Tokens, line_break: int) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+def line_keys(tokens: Tokens, kinds: Kinds) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
     """For each token the first two tokens of its line as one number (at a line's first token that one alone); its line.
 
     A line break belongs to the line that it ends, so after it the previous line speaks. An END is a line of its own.
     """
     places = np.arange(len(tokens))
     first = np.ones(len(tokens), dtype=bool)
-    first[1:] = (tokens[:-1] == line_break) | (tokens[:-1] == END) | (tokens[1:] == END)
+    first[1:] = kinds.breaks[tokens[:-1]] | (tokens[:-1] == END) | (tokens[1:] == END)
     starts = np.maximum.accumulate(np.where(first, places, 0))
-    wide = tokens.astype(np.int32)
+    wide = tokens.astype(np.int64)
     second = wide[np.minimum(starts + 1, len(tokens) - 1)]
-    return (wide[starts] << 14) + np.where(places > starts, second + 1, 0), np.cumsum(first) - 1
+    return _line_key(wide[starts], np.where(places > starts, second, -1)), np.cumsum(first) - 1
 
 
-def neighbours(
-    tokens: Tokens, line_of: NDArray[np.intp], blank: NDArray[np.bool_], line_break: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _line_key(first: Number, second: Number) -> Number:
+    """One number for a line's first two tokens, or an array for arrays of them; `second` is -1 at the first."""
+    return (first << 24) + second + 1
+
+
+def _line_of(tokens: Tokens, kinds: Kinds) -> tuple[int, ...]:
+    """The first two tokens of the last line; a line break belongs to the line that it ends."""
+    start = len(tokens) - 1
+    while start > 0 and not kinds.breaks[tokens[start - 1]]:
+        start -= 1
+    return tuple(tokens[max(start, 0) : max(start, 0) + 2].tolist())
+
+
+def neighbours(tokens: Tokens, line_of: NDArray[np.intp], kinds: Kinds) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For each line a number for the text of the nearest line above it that is not blank, and below it; -1 for none.
 
     Indentation and blanks do not count. An END counts as a line, so the first and last lines of files are alike.
     """
     n_lines = int(line_of[-1]) + 1
-    counted = ~blank[tokens] & (tokens != line_break)
+    counted = ~(kinds.blank | kinds.breaks)[tokens]
     rank = np.cumsum(counted)
     starts = np.searchsorted(line_of, np.arange(n_lines))
-    within = rank - (rank[starts] - counted[starts])[line_of]
+    within: Places = rank - (rank[starts] - counted[starts])[line_of]
     mixed = (
         (tokens.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) * (within * 2 + 1).astype(np.uint64)
     )

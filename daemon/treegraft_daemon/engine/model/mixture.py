@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from treegraft_daemon.engine.model.copying import EXTRA, LONGEST, N_LOCAL, ORDERS, Evidence, LineContext, Page, Trail
+from treegraft_daemon.engine.model.copying import EXTRA, N_LOCAL, ORDERS, Evidence, Kinds, Page, Reader
 from treegraft_daemon.engine.model.draws import draws_from_row
 from treegraft_daemon.engine.model.healing import given_bytes, heal
 from treegraft_daemon.engine.model.law import Calibration, Cancelled, Context, Draws, OpenFile, Sampling
@@ -132,21 +132,18 @@ class Reading:
     base: NDArray[np.float64]
     weights: NDArray[np.float64]
     table: NgramTable
-    line_break: int
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """One place in the text: the last tokens, how its line began, and the trails on every page. A value.
+    """One place in the text: the last tokens, and what stands there on every page. A value.
 
     Remembers its law and its next states, so that rows which wrote the same share the work.
     """
 
     reading: Reading
     last: tuple[int, ...]  # At most as many as the n-grams want.
-    line: tuple[int, ...]  # At most the first two tokens of the current line.
-    around: tuple[int, int]  # The lines above and below; unknown (-1) once a line break was added.
-    trails: dict[str, Trail]
+    reader: Reader
 
     def step(self, token: int) -> State:
         """The state after one more token."""
@@ -163,26 +160,13 @@ class State:
         return {}
 
     def _after(self, token: int) -> State:
-        starts_line = not self.last or self.last[-1] in (self.reading.line_break, END)
-        line = (token,) if starts_line else (*self.line, token)[:2]
-        around = self.around if token != self.reading.line_break else (-1, -1)
-        trails = {name: trail.step(token) for name, trail in self.trails.items()}
-        return State(self.reading, (*self.last, token)[-N_ORDERS:], line, around, trails)
-
-    def line_context(self) -> LineContext:
-        """As `copying.line_keys` and `copying.neighbours` number them."""
-        key = (self.line[0] << 14) + (self.line[1] + 1 if len(self.line) > 1 else 0) if self.line else -1
-        # Places without a line above or below are numbered -1 too, and must not match "unknown".
-        above, below = (line if line >= 0 else -2 for line in self.around)
-        return LineContext(key, above, below)
+        return State(self.reading, (*self.last, token)[-N_ORDERS:], self.reader.step(token))
 
     def evidence(self) -> list[Evidence]:
         """All sources' evidence in slots of the fold, in no order."""
-        found = []
-        line = self.line_context()
-        for name, trail in self.trails.items():
-            for one in trail.evidence(line):
-                found.append(Evidence(SLOT_OF[name][one.slots], one.buckets, one.ids, one.shares))
+        found = [
+            Evidence(SLOT_OF[name][one.slots], one.buckets, one.ids, one.shares) for name, one in self.reader.evidence()
+        ]
         for slot, answer in zip(GLOBAL_SLOTS, self.reading.table.find(list(self.last)), strict=True):
             if answer is not None:
                 bucket, ids, shares = answer
@@ -223,8 +207,9 @@ class MixtureLaw:
         self.tables = tables
         self.weights = weights
         self.calibration = calibration or Calibration()
-        self._blank = np.array(
-            [not data.strip(b" \t") and idx != END for idx, data in enumerate(self.vocabulary.tokens)]
+        self._kinds = Kinds(
+            np.array([not data.strip(b" \t") and idx != END for idx, data in enumerate(self.vocabulary.tokens)]),
+            np.arange(len(self.vocabulary)) == tokenizer.line_break,
         )
         self._siblings: OrderedDict[bytes, Tokens] = OrderedDict()
         self._pages: OrderedDict[tuple[bytes, ...], Page] = OrderedDict()
@@ -265,8 +250,7 @@ class MixtureLaw:
         """The state after `prefix` (its tokens); the context says what else is open."""
         siblings = self._sibling_page(context.siblings[:N_SIBLINGS], cancelled)
         below = self.tokenizer.read(_below(context.suffix))
-        line_break = self.tokenizer.line_break
-        pages = {"document": Page([prefix, below], self._blank, line_break, has_cursor=True)}
+        pages = {"document": Page([prefix, below], self._kinds, has_cursor=True)}
         if siblings is not None:
             pages["sibling"] = siblings
         kind = kind_of(context.language, siblings is not None)
@@ -276,14 +260,9 @@ class MixtureLaw:
             self.tables.unigram(context.language),
             self.weights.of(kind),
             self.tables.ngram(context.language),
-            line_break,
         )
-        start = max(len(prefix) - LONGEST, 0)
-        line = _line_of(prefix, line_break)
-        state = State(reading, (), (), (-1, -1), {name: Trail(page) for name, page in pages.items()})
-        for token in ([END] if start == 0 else []) + prefix[start:].tolist():
-            state = state.step(token)
-        return State(reading, state.last, line, pages["document"].around, state.trails)
+        whole = np.concatenate([np.array([END], dtype=prefix.dtype), prefix])
+        return State(reading, tuple(whole[-N_ORDERS:].tolist()), Reader.at_cursor(pages, prefix, self._kinds))
 
     def _sibling_page(self, siblings: Sequence[OpenFile], cancelled: Callable[[], bool]) -> Page | None:
         """One page of all siblings, kept while the same files are open."""
@@ -296,7 +275,7 @@ class MixtureLaw:
                 if cancelled():
                     raise Cancelled
                 parts.append(self._sibling(file.text))
-            self._pages[key] = Page(parts, self._blank, self.tokenizer.line_break, has_cursor=False)
+            self._pages[key] = Page(parts, self._kinds, has_cursor=False)
             if len(self._pages) > KEPT_PAGES:
                 self._pages.popitem(last=False)
         self._pages.move_to_end(key)
@@ -328,14 +307,6 @@ def load_embedded(folder: Path = EMBEDDED) -> MixtureLaw:
         Weights.load(folder / "weights.json"),
         Calibration(**json.loads((folder / "calibration.json").read_text())),
     )
-
-
-def _line_of(tokens: Tokens, line_break: int) -> tuple[int, ...]:
-    """The first two tokens of the last line; a line break belongs to the line that it ends."""
-    start = len(tokens) - 1
-    while start > 0 and tokens[start - 1] != line_break:
-        start -= 1
-    return tuple(tokens[max(start, 0) : max(start, 0) + 2].tolist())
 
 
 def _tail(prefix: bytes) -> bytes:
