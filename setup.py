@@ -1,4 +1,4 @@
-"""Builds the native simulator; everything else is in pyproject.toml."""
+"""Builds the native simulator and the native decoder; everything else is in pyproject.toml."""
 
 import hashlib
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 FOLDER = Path("grammars/treegraft_grammars")
+MODEL = Path("daemon/treegraft_daemon/engine/model")
 SOURCES = [str(path) for path in sorted(FOLDER.glob("_simulator.pyx")) + sorted(FOLDER.glob("simulator/*.c"))]
 HEADERS = [str(path) for path in sorted(FOLDER.glob("simulator/*.h")) + sorted(FOLDER.glob("*.pxd"))]
 
@@ -29,7 +30,18 @@ setup(
             define_macros=[("TREEGRAFT_SOURCE_DIGEST", f'"{digest()}"'), ("Py_LIMITED_API", "0x030B0000")],
             py_limited_api=True,
             extra_compile_args=["-O2", "-std=c11"],
-        )
+        ),
+        Extension(
+            "treegraft_daemon.engine.model._decoder",
+            sources=[str(MODEL / "_decoder.pyx"), str(MODEL / "native" / "decoder.c")],
+            depends=[str(path) for path in sorted((MODEL / "native").glob("*.h"))],
+            include_dirs=[str(MODEL / "native")],
+            define_macros=[("Py_LIMITED_API", "0x030B0000")],
+            py_limited_api=True,
+            # gnu11 contracts a * b + c, which is most of what is done here; psabi warns of vectors that are never passed.
+            extra_compile_args=["-O3", "-std=gnu11", "-pthread", "-Wno-psabi"],
+            extra_link_args=["-pthread"],
+        ),
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

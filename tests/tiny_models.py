@@ -134,3 +134,27 @@ def gpt2(folder: Path) -> Path:
     torch.manual_seed(4)
     config = GPT2Config(vocab_size=VOCAB_SIZE, n_embd=64, n_layer=2, n_head=4, n_positions=256, eos_token_id=N_PIECES)
     return save(folder, GPT2LMHeadModel(config), byte_level(QWEN[:1]))
+
+
+# Sizes that the native decoder has loops for, all different, with groups of three queries and of one.
+EVEN = {"vocab_size": VOCAB_SIZE, "intermediate_size": 128, "num_hidden_layers": 2, "max_position_embeddings": 1024}
+
+
+def even_qwen(folder: Path) -> Path:
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    torch.manual_seed(5)
+    heads = {"hidden_size": 192, "num_attention_heads": 6, "num_key_value_heads": 2}
+    config = Qwen2Config(**EVEN, **heads, tie_word_embeddings=True, eos_token_id=N_PIECES, rope_theta=1e5)
+    return save(folder, Qwen2ForCausalLM(config), byte_level(QWEN))
+
+
+def even_llama(folder: Path) -> Path:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(6)
+    heads = {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 48}
+    config = LlamaConfig(**EVEN, **heads, bos_token_id=1, eos_token_id=2)
+    return save(folder, LlamaForCausalLM(config), pieces(), {"add_bos_token": True, "bos_token": "<s>"})

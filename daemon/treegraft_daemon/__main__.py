@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from treegraft_daemon import __version__
-from treegraft_daemon.config import LOG_LEVELS, MULTILINE, Settings, given
+from treegraft_daemon.config import LOG_LEVELS, MULTILINE, PRECISIONS, Settings, given
 from treegraft_daemon.errors import BadInput, TreegraftError, os_reason
 
 SERVE_FLAGS = ("--stdio", "--tcp", "--socket", "--pipe", "--listen-unix", "--clientProcessId")
@@ -116,6 +116,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     engine.add_argument(
         "--gpus-per-replica", type=float, default=0.0, metavar="X", help="with --ray: GPUs of each (default: 0)"
+    )
+    engine.add_argument("--precision", choices=PRECISIONS, help="of a model's weights (default: 8 bits on a CPU)")
+    engine.add_argument(
+        "--copying",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="mix what the open files say into a model's law (default: no)",
     )
     engine.add_argument(
         "--idle-exit",

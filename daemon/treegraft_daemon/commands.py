@@ -83,7 +83,7 @@ def engine(options: argparse.Namespace, settings: Settings) -> int:
         settings = replace(settings, engine_address=options.tcp)
     if options.ray is not None:
         return _engine_on_cluster(options, settings)
-    return service.run(settings, lambda tell: load(settings.model, tell))
+    return service.run(settings, lambda tell: load(settings.model, tell, settings.copying, settings.precision))
 
 
 def _engine_on_cluster(options: argparse.Namespace, settings: Settings) -> int:

@@ -21,6 +21,8 @@ import platformdirs
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 Multiline = Literal["auto", "never", "always"]
 MULTILINE: tuple[Multiline, ...] = get_args(Multiline)
+Precision = Literal["auto", "full"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def option(
@@ -41,6 +43,12 @@ class Settings:
 
     enabled: bool = option(True, "offer completions at all")
     model: str = option("embedded", "embedded, a directory with a Hugging Face causal model, or a cached hub id")
+    precision: Precision = option(
+        "auto",
+        "of a model's weights: auto (8 bits on a CPU, several times as fast there), full (as they are stored)",
+        choices=PRECISIONS,
+    )
+    copying: bool = option(False, "mix what the open files say into a model's law, as the embedded one always does")
     engine_address: str = option("", "HOST:PORT of an engine elsewhere; empty: one on this machine, started on demand")
     token_file: str = option("", "file with the token of that engine")
     tls_ca: str = option("", "PEM file with the certificate, or its authority, of that engine; empty: plain TCP")

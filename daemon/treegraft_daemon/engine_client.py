@@ -99,6 +99,8 @@ def _start(settings: Settings, endpoint: Endpoint) -> subprocess.Popen[bytes]:
     command = [
         *(sys.executable, "-m", "treegraft_daemon", "engine"),
         *("--model", resolved_model(settings.model)),
+        *("--precision", settings.precision),
+        "--copying" if settings.copying else "--no-copying",
         *("--idle-exit", str(settings.idle_exit_s)),
         *("--idle-unload", str(settings.idle_unload_s)),
         *("--metrics", settings.metrics_address),

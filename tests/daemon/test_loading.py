@@ -131,11 +131,11 @@ def test_the_order_is_the_one_that_finds_the_middle(trained_in: str) -> None:
         def next_logits(self, ids: torch.Tensor, span: object) -> torch.Tensor:
             raise NotImplementedError
 
-        def all_logits(self, ids: torch.Tensor) -> torch.Tensor:
+        def all_logits(self, ids: torch.Tensor, n_last: int | None = None) -> torch.Tensor:
             logits = torch.zeros(len(ids), self.vocab_size)
             if int(ids[0]) == first:
                 logits[torch.arange(len(ids) - 1), ids[1:]] = 5.0
-            return logits
+            return logits[-(n_last or len(ids)) :]
 
     assert choose_format(Trained(), tokenizer, candidates).order == trained_in
 

@@ -78,7 +78,7 @@ class Replica:
         set_up_logging(settings.log_level)
         self._counters, self._latencies = Counters(), Latencies()
         self._scheduler = Scheduler(
-            lambda tell: load(settings.model, tell),
+            lambda tell: load(settings.model, tell, settings.copying, settings.precision),
             service.suggester(self._counters, self._latencies),
             counters=self._counters,
             idle_unload_s=0,  # a cluster lets go of whole replicas

@@ -67,9 +67,11 @@ class HubNetwork:
         return self._model(ids, **options).logits[:, -1]
 
     @torch.inference_mode()
-    def all_logits(self, ids: Tensor) -> Tensor:
+    def all_logits(self, ids: Tensor, n_last: int | None = None) -> Tensor:
         """See `Network`."""
-        return self._model(ids[None], use_cache=False).logits[0]
+        kept = n_last or len(ids)
+        options = {"logits_to_keep": kept} if "logits_to_keep" in self._takes else {}
+        return self._model(ids[None], use_cache=False, **options).logits[0, -kept:]
 
 
 def load_hub(folder: Path, config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> HubNetwork:

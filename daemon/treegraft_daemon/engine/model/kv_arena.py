@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -40,6 +41,24 @@ class Span(Protocol):
     def whole(self, layer: int) -> tuple[Tensor, Tensor]:
         """Keys and values of all tokens up to the new ones, [rows, kv_heads, position, dim]; copied for each row."""
         ...
+
+    def buffers(self, n_layers: int, like: Tensor) -> Buffers:
+        """The memory itself. like: keys of no tokens, [rows, kv_heads, 0, dim], of the type that is kept."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Buffers:
+    """A span's memory for code that stores keys and values, and attends, by itself.
+
+    layers: prefix k and v [kv_heads, capacity, dim], tail k and v [rows, kv_heads, slots, dim] of each.
+    before: tokens in the tails before the span's own; -1 when these go into the prefix.
+    """
+
+    layers: list[tuple[Tensor, Tensor, Tensor, Tensor]]
+    n_prefix: int  # tokens of the prefix before the span's own
+    before: int
+    first_row: int
 
 
 class Arena:
@@ -140,6 +159,11 @@ class Arena:
             self._tails.append((k.new_zeros(*shape, k_dim), v.new_zeros(*shape, v_dim)))
         return self._tails[layer]
 
+    @torch.inference_mode()
+    def _buffers(self, n_layers: int, like: Tensor, n_prefix: int, before: int, first_row: int) -> Buffers:
+        layers = [(*self._prefix_of(n, like, like), *self._tail_of(n, like, like)) for n in range(n_layers)]
+        return Buffers(layers, n_prefix, before, first_row)
+
 
 class _PrefixSpan:
     """Tokens [start, end) of the prefix; one row."""
@@ -165,6 +189,9 @@ class _PrefixSpan:
     def whole(self, layer: int) -> tuple[Tensor, Tensor]:
         k, v = self._arena._prefix[layer]
         return k[None, :, : self.end], v[None, :, : self.end]
+
+    def buffers(self, n_layers: int, like: Tensor) -> Buffers:
+        return self._arena._buffers(n_layers, like, self.start, -1, 0)
 
     def _visible(self, q: Tensor, n_folded: int) -> Tensor:
         """[n_folded * n_tokens, end]: token i sees all positions up to its own. The same for all layers."""
@@ -214,6 +241,9 @@ class _TailSpan:
             for prefix, tail in zip(self._arena._prefix[layer], self._tail(layer), strict=True)
         )
         return k, v
+
+    def buffers(self, n_layers: int, like: Tensor) -> Buffers:
+        return self._arena._buffers(n_layers, like, len(self._arena.ids), self._before, self._first)
 
     def _tail(self, layer: int) -> tuple[Tensor, Tensor]:
         k, v = self._arena._tails[layer]

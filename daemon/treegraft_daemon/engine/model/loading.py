@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from treegraft_daemon.config import Precision
 from treegraft_daemon.engine.model import hub
 from treegraft_daemon.engine.model.law import Law, Progress, unheard
 from treegraft_daemon.errors import ModelBroken, ModelsNotInstalled
@@ -40,10 +41,12 @@ PROBES = (
 )
 
 
-def load(model: str, tell: Progress = unheard) -> Law:
+def load(model: str, tell: Progress = unheard, copying: bool = False, precision: Precision = "auto") -> Law:
     """The law called `model`: "embedded", a directory, or a name in the hub's cache.
 
-    `tell` hears the share of the weights that was read, 0 to 1, where that is known.
+    `tell` hears the share of the weights that was read, 0 to 1, where that is known. copying: what the open files say
+    is mixed into the model's law (the embedded one has that in it). precision: "auto" rounds weights to 8 bits where
+    that makes the model faster, "full" never.
 
     Raises ModelNotFound, ModelBroken or ModelsNotInstalled: one line that says what to do.
     """
@@ -63,25 +66,30 @@ def load(model: str, tell: Progress = unheard) -> Law:
             importlib.import_module(needed)
         except ModuleNotFoundError as error:
             raise ModelsNotInstalled(f'{model} needs torch: pip install "treegraft[models]"') from error
-    return load_folder(folder, model, tell)
+    return load_folder(folder, model, tell, copying, precision)
 
 
-def load_folder(folder: Path, name: str, tell: Progress = unheard) -> Law:
+def load_folder(
+    folder: Path, name: str, tell: Progress = unheard, copying: bool = False, precision: Precision = "auto"
+) -> Law:
     """The law of the model in a directory. See `load` for what it raises."""
+    from treegraft_daemon.engine.model import copied
     from treegraft_daemon.engine.model.hub_tokenizer import HubTokenizer, read_json
+    from treegraft_daemon.engine.model.mixture import Weights
     from treegraft_daemon.engine.model.prompt import end_tokens, formats
     from treegraft_daemon.engine.model.transformer import TransformerLaw
 
     config = read_json(folder / "config.json")
-    network = _network(folder, config, tell)
+    network = _network(folder, config, precision, tell)
     tokenizer = HubTokenizer.load(folder, network.vocab_size)
     form = choose_format(network, tokenizer, formats(tokenizer))
     generation = folder / "generation_config.json"
     eos = _ids(config.get("eos_token_id")) + (
         _ids(read_json(generation).get("eos_token_id")) if generation.exists() else []
     )
-    log.info("%s on %s, asked in the order %s", name, network.device, form.order)
-    return TransformerLaw(name, network, tokenizer, form, end_tokens(tokenizer, eos))
+    log.info("%s on %s, asked in the order %s: %s", name, network.device, form.order, type(network).__name__)
+    copies = copied.Copies(tokenizer, Weights.load(copied.WEIGHTS)) if copying else None
+    return TransformerLaw(name, network, tokenizer, form, end_tokens(tokenizer, eos), copies)
 
 
 def choose_format(network: Network, tokenizer: HubTokenizer, candidates: list[Format]) -> Format:
@@ -98,8 +106,8 @@ def choose_format(network: Network, tokenizer: HubTokenizer, candidates: list[Fo
         for prefix, middle, suffix in PROBES:
             asked = form.start + arrange(form, tokenizer.read(tokenizer.lead + prefix), tokenizer.read(suffix))
             answer = tokenizer.read(middle)
-            logits = network.all_logits(torch.tensor(asked + answer, device=network.device)).float()
-            laws = logits[len(asked) - 1 : -1].log_softmax(-1)
+            ids = torch.tensor(asked + answer, device=network.device)
+            laws = network.all_logits(ids, len(answer) + 1)[:-1].float().log_softmax(-1)
             score += float(laws.gather(1, torch.tensor(answer, device=laws.device)[:, None]).sum())
         scores.append(score)
     best = max(range(len(candidates)), key=lambda number: scores[number])
@@ -108,11 +116,14 @@ def choose_format(network: Network, tokenizer: HubTokenizer, candidates: list[Fo
     return candidates[best]
 
 
-def _network(folder: Path, config: Mapping[str, Any], tell: Progress = unheard) -> Network:
-    """The plain decoder if it knows all that the configuration asks for, else whatever transformers makes of it."""
+def _network(
+    folder: Path, config: Mapping[str, Any], precision: Precision = "auto", tell: Progress = unheard
+) -> Network:
+    """A decoder of our own if it knows all that the configuration asks for, else whatever transformers makes of it."""
     import torch
 
     from treegraft_daemon.engine.model.decoder import NotPlain, Shape
+    from treegraft_daemon.engine.model.int8_network import fits, load_int8
     from treegraft_daemon.engine.model.network import load_plain, weight_files
 
     files = weight_files(folder)
@@ -123,6 +134,8 @@ def _network(folder: Path, config: Mapping[str, Any], tell: Progress = unheard) 
         except NotPlain as reason:
             log.info("%s goes by way of transformers: %s", folder, reason)
             return _by_transformers(folder, config, device, dtype)
+        if device.type == "cpu" and precision == "auto" and fits(shape):
+            return load_int8(folder, shape, tell)
         return load_plain(folder, shape, device, dtype, tell)
     except KeyError as error:
         raise ModelBroken(f"{folder / 'config.json'} lacks {error}") from error

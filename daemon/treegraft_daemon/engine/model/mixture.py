@@ -182,15 +182,19 @@ class State:
             w[slot] = reading.weights[slot, bucket]
         for one in evidence:
             w[one.slots] = reading.weights[one.slots, one.buckets]
-        # What is left for a source after all later ones took their share.
-        left = np.cumprod((1 - w)[::-1])[::-1]
-        coefficients = w * np.append(left[1:], 1)
-        p = reading.base * left[0]
+        left, coefficients = spread(w)
+        p = reading.base * left
         for slot, _, shares in reading.unigrams:
             p += coefficients[slot] * shares
         for one in evidence:
             p[one.ids] += coefficients[one.slots] @ one.shares
         return p
+
+
+def spread(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """Of a fold with these weights: what is left of the law it starts from, and the coefficient of each source."""
+    left = np.cumprod((1 - w)[::-1])[::-1]  # ... for a source after all later ones took their share
+    return float(left[0]), w * np.append(left[1:], 1)
 
 
 class MixtureLaw:
@@ -219,7 +223,7 @@ class MixtureLaw:
 
     def prefill(self, context: Context, sampling: Sampling, cancelled: Callable[[], bool]) -> tuple[Draws, bytes]:
         """See `law.Law`. The last word of the prefix is owed, and the draws are given its bytes (see `healing`)."""
-        prefix, owed = heal(self.tokenizer.read(_tail(context.prefix)), context.prefix, self.vocabulary)
+        prefix, owed = heal(self.tokenizer.read(tail(context.prefix)), context.prefix, self.vocabulary)
         self._owed, self._sampling = owed, sampling
         state = self.begin(prefix, context, cancelled)
         self._rows = [[state]]
@@ -249,7 +253,7 @@ class MixtureLaw:
     def begin(self, prefix: Tokens, context: Context, cancelled: Callable[[], bool] = lambda: False) -> State:
         """The state after `prefix` (its tokens); the context says what else is open."""
         siblings = self._sibling_page(context.siblings[:N_SIBLINGS], cancelled)
-        below = self.tokenizer.read(_below(context.suffix))
+        below = self.tokenizer.read(lines_below(context.suffix))
         pages = {"document": Page([prefix, below], self._kinds, has_cursor=True)}
         if siblings is not None:
             pages["sibling"] = siblings
@@ -309,7 +313,7 @@ def load_embedded(folder: Path = EMBEDDED) -> MixtureLaw:
     )
 
 
-def _tail(prefix: bytes) -> bytes:
+def tail(prefix: bytes) -> bytes:
     """The end of a long prefix, from a line's start. The start moves by whole blocks so that caches keep fitting."""
     if len(prefix) <= PREFIX_BYTES:
         return prefix
@@ -317,7 +321,7 @@ def _tail(prefix: bytes) -> bytes:
     return prefix[prefix.find(b"\n", start) + 1 :]
 
 
-def _below(suffix: bytes) -> bytes:
+def lines_below(suffix: bytes) -> bytes:
     """The lines after the cursor's line, as far as they are read."""
     end_of_line = suffix.find(b"\n")
     return b"" if end_of_line < 0 else suffix[end_of_line + 1 : SUFFIX_BYTES]

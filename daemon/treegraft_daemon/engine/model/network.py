@@ -5,7 +5,7 @@ Two kinds: the plain decoder of `decoder.py`, and any causal model of transforme
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,8 +31,8 @@ class Network(Protocol):
         """Read ids [rows, n_tokens] into the span; logits [rows, vocab_size] after the last token."""
         ...
 
-    def all_logits(self, ids: Tensor) -> Tensor:
-        """Logits [n_tokens, vocab_size] after every token of ids [n_tokens], without any memory."""
+    def all_logits(self, ids: Tensor, n_last: int | None = None) -> Tensor:
+        """Logits [n_last, vocab_size] after each of the last tokens of ids [n_tokens], or of all; without any memory."""
         ...
 
 
@@ -51,30 +51,44 @@ class PlainNetwork:
         return self._decoder(ids, span)
 
     @torch.inference_mode()
-    def all_logits(self, ids: Tensor) -> Tensor:
+    def all_logits(self, ids: Tensor, n_last: int | None = None) -> Tensor:
         """See `Network`."""
-        return self._decoder(ids[None])[0]
+        hidden = self._decoder.model(ids[None], None)[0]
+        return self._decoder.lm_head(hidden[-(n_last or len(ids)) :])
 
 
 def load_plain(
     folder: Path, shape: Shape, device: torch.device, dtype: torch.dtype, tell: Progress = unheard
 ) -> PlainNetwork:
     """The decoder with the weights in `folder`. Raises ModelBroken when they are missing, cut off or of another shape."""
+    weights = dict(weights_of(folder, shape, device, dtype, tell))
+    if shape.tied:
+        weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
     with torch.device("meta"):
         decoder = Decoder(shape)
-    weights = read_weights(folder, device, dtype, tell)
-    if shape.tied:
-        weights["lm_head.weight"] = weights.get("model.embed_tokens.weight", torch.empty(0))
-    wanted = decoder.state_dict()
-    for name, parameter in wanted.items():
-        if name not in weights:
-            raise ModelBroken(f"the weights in {folder} lack {name}")
-        if weights[name].shape != parameter.shape:
-            raise ModelBroken(
-                f"{name} in {folder} is {list(weights[name].shape)}, but config.json says {list(parameter.shape)}"
-            )
-    decoder.load_state_dict({name: weights[name] for name in wanted}, assign=True)
+    decoder.load_state_dict(weights, assign=True)
     return PlainNetwork(decoder)
+
+
+def weights_of(
+    folder: Path, shape: Shape, device: torch.device, dtype: torch.dtype, tell: Progress = unheard
+) -> Iterator[tuple[str, Tensor]]:
+    """The weights that a decoder of this shape has, by name, one after the other; a tied head is the embedding.
+
+    Raises ModelBroken when some are missing, cut off or of another shape.
+    """
+    with torch.device("meta"):
+        wanted = {name: one.shape for name, one in Decoder(shape).state_dict().items()}
+    if shape.tied:
+        del wanted["lm_head.weight"]
+    for name, tensor in read_weights(folder, device, dtype, tell):
+        if name in wanted:
+            expected = wanted.pop(name)
+            if tensor.shape != expected:
+                raise ModelBroken(f"{name} in {folder} is {list(tensor.shape)}, but config.json says {list(expected)}")
+            yield name, tensor
+    if wanted:
+        raise ModelBroken(f"the weights in {folder} lack {next(iter(wanted))}")
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -93,9 +107,10 @@ def weight_files(folder: Path) -> list[Path]:
     return files
 
 
-def read_weights(folder: Path, device: torch.device, dtype: torch.dtype, tell: Progress = unheard) -> dict[str, Tensor]:
-    """All tensors by name; `tell` hears the share of their bytes that was read. Raises ModelBroken."""
-    weights: dict[str, Tensor] = {}
+def read_weights(
+    folder: Path, device: torch.device, dtype: torch.dtype, tell: Progress = unheard
+) -> Iterator[tuple[str, Tensor]]:
+    """All tensors with their names; `tell` hears the share of their bytes that was read. Raises ModelBroken."""
     files = weight_files(folder)
     n_bytes, n_read = sum(file.stat().st_size for file in files), 0
     for file in files:
@@ -104,11 +119,10 @@ def read_weights(folder: Path, device: torch.device, dtype: torch.dtype, tell: P
                 for name in opened.keys():  # noqa: SIM118 - it is no mapping
                     tensor = opened.get_tensor(name)
                     n_read += tensor.nbytes
-                    weights[name] = tensor.to(dtype)
+                    yield name, tensor.to(dtype)
                     tell(n_read / n_bytes)
         except (SafetensorError, OSError) as error:
             raise ModelBroken(f"cannot read {file}, it may be cut off: {str(error).splitlines()[0].lower()}") from error
-    return weights
 
 
 @torch.inference_mode()

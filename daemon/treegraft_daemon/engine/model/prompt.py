@@ -78,10 +78,15 @@ class Room:
     sibling_bytes: int
 
     @classmethod
-    def of(cls, n_tokens: int) -> Room:
-        """`n_tokens` at 3 bytes each (code has 3 to 4): half for the prefix, a quarter each for suffix and siblings."""
-        n_bytes = 3 * n_tokens
-        return cls(n_tokens, n_bytes // 2, n_bytes // 4, n_bytes // 4)
+    def of(cls, n_tokens: int, order: str = PSM) -> Room:
+        """`n_tokens` at 3 bytes each (code has 3 to 4): half for the prefix, a quarter each for suffix and siblings.
+
+        A model that reads no suffix gives that quarter to the prefix.
+        """
+        quarter = 3 * n_tokens // 4
+        return (
+            cls(n_tokens, 3 * quarter, 0, quarter) if order == PLAIN else cls(n_tokens, 2 * quarter, quarter, quarter)
+        )
 
     def smaller(self) -> Room:
         """Three quarters of the bytes, for text with less in a token than usual."""
@@ -132,7 +137,7 @@ def build(context: Context, form: Format, tokenizer: HubTokenizer, room: Room) -
     """The prompt of a context, at most `room.n_tokens` long and with at least one token."""
     while True:
         window = anchored(context.prefix, room.prefix_bytes)
-        suffix = b"" if form.order == PLAIN else head(context.suffix, room.suffix_bytes)
+        suffix = head(context.suffix, room.suffix_bytes)
         tokens, owed = heal(tokenizer.read(tokenizer.lead + window), window, tokenizer)
         outside, inside = _others(context, form, tokenizer, room)
         ids = form.start + outside + arrange(form, inside + tokens, tokenizer.read(suffix))

@@ -1,18 +1,22 @@
 """The law of a transformer: a network, a tokenizer and a format, with an arena for each document.
 
-Draws are made where the rows are (`device_draws`). Healing is exact as far as it looks: a token that covers a part of
-the owed bytes counts by the mass of the ways to go on to the rest, which are tried in one batch beside the rows.
+Draws are made where the rows are (`device_draws`), and what can be copied from open files (`copied`) is mixed into the
+rows there. Healing is exact as far as it looks: a token that covers a part of the owed bytes counts by the mass of the
+ways to go on to the rest, which are tried in one batch beside the rows.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from treegraft_daemon.engine.model.copied import Copied, Copies
 from treegraft_daemon.engine.model.device_draws import draws_from_rows, tempered
 from treegraft_daemon.engine.model.healing import MOST_FOLLOWED, NEGLIGIBLE, NOT_FOLLOWED
 from treegraft_daemon.engine.model.hub_tokenizer import HubTokenizer
@@ -30,10 +34,16 @@ MOST_TOKENS = {"cpu": 1536, "mps": 4096, "cuda": 8192}
 
 
 class TransformerLaw:
-    """See `law.Law`. Rows are those of the arena that was read last."""
+    """See `law.Law`. Rows are those of the arena that was read last; `copies` are mixed into their laws."""
 
     def __init__(
-        self, name: str, network: Network, tokenizer: HubTokenizer, form: Format, end_tokens: frozenset[int]
+        self,
+        name: str,
+        network: Network,
+        tokenizer: HubTokenizer,
+        form: Format,
+        end_tokens: frozenset[int],
+        copies: Copies | None = None,
     ) -> None:
         self.name = name
         self.vocabulary = tokenizer.vocabulary
@@ -43,10 +53,12 @@ class TransformerLaw:
         self._network = network
         self._tokenizer = tokenizer
         self._form = form
-        self._room = room_for(network)
+        self._room = room_for(network, form)
         self._arenas = Arenas()
         self._arena = Arena()
         self._first = _Row(torch.empty(0))
+        self._copies = copies
+        self._places: list[list[Copied]] = []  # of each row, after each of its tokens; empty without copies
         self._temperature = 0.0
         self._generator = torch.Generator(network.device)
 
@@ -70,21 +82,26 @@ class TransformerLaw:
         self._temperature = sampling.temperature
         self._generator.manual_seed(int(sampling.rng.integers(2**62)))
         arena.fork(1)
-        self._first = self._healed(tempered(logits, self._temperature)[0], 0, prompt.owed)
+        self._places = [[self._copies.begin(context, prompt.owed, cancelled)]] if self._copies else []
+        self._first = self._healed(self._laws(logits, [row[-1] for row in self._places])[0], 0, prompt.owed)
         return self._draws(self._first), prompt.owed
 
     def fork(self, n: int) -> list[Draws]:
         """See `law.Law`."""
         self._arena.fork(n)
+        self._places = [list(row) for row in self._places[:1] for _ in range(n)]
         return [self._draws(self._first) for _ in range(n)]
 
     def step(self, tokens: Sequence[int], owed: Sequence[bytes]) -> list[Draws]:
         """See `law.Law`. Where the model's context is full, an end is all that can follow."""
         full = self._arena.position >= self._network.context
         span = self._arena.append()
+        for row, token in zip(self._places, tokens, strict=bool(self._places)):
+            row.append(row[-1].step(token))
         if full:
             return [_the_end(min(self.end_tokens, default=0)) for _ in tokens]
-        laws = tempered(self._network.next_logits(self._tensor([[token] for token in tokens]), span), self._temperature)
+        logits = self._network.next_logits(self._tensor([[token] for token in tokens]), span)
+        laws = self._laws(logits, [row[-1] for row in self._places])
         if not any(owed):
             return draws_from_rows(laws, self._temperature, self._generator)
         return [self._draws(self._healed(laws[row], row, rest)) for row, rest in enumerate(owed)]
@@ -92,16 +109,34 @@ class TransformerLaw:
     def select(self, rows: Sequence[int]) -> None:
         """See `law.Law`."""
         self._arena.select(rows)
+        if self._places:
+            self._places = [list(self._places[row]) for row in rows]
 
     def rewind(self, n_tokens: int) -> None:
         """See `law.Law`."""
         self._arena.rewind(n_tokens)
+        if n_tokens:
+            self._places = [row[:-n_tokens] for row in self._places]
 
     def _draws(self, row: _Row) -> Draws:
         return draws_from_rows(row.logprobs[None], self._temperature, self._generator, row.ids)[0]
 
     def _tensor(self, ids: Sequence[Sequence[int]]) -> Tensor:
         return torch.tensor(ids, device=self._network.device)
+
+    def _laws(self, logits: Tensor, places: Sequence[Copied]) -> Tensor:
+        """Log-probabilities [rows, vocabulary] at the temperature; with what can be copied at each row's place."""
+        if not places:
+            return tempered(logits, self._temperature)
+        laws = tempered(logits, 1.0)
+        for law, place, top in zip(laws, places, laws.max(-1).values.exp().tolist(), strict=True):
+            left, ids, masses = place.said(top)
+            if len(ids):
+                law += math.log(left)
+                at = torch.from_numpy(ids).to(law.device)
+                added = torch.from_numpy(np.log(masses)).to(law.device, law.dtype)
+                law[at] = torch.logaddexp(law[at], added)
+        return laws if self._temperature in (0, 1) else tempered(laws, self._temperature)
 
     def _healed(self, law: Tensor, row: int, owed: bytes) -> _Row:
         """The law [vocabulary] of a row given that its text goes on with `owed`."""
@@ -114,8 +149,9 @@ class TransformerLaw:
             n_left -= len(level)
             paths = self._tensor([way.path for way in level])
             span = self._arena.try_out(row, len(level), paths.shape[1])
-            for way, after in zip(level, self._network.next_logits(paths, span), strict=True):
-                self._look(way, tempered(after, self._temperature))
+            places = [reduce(Copied.step, way.path, of[-1]) for of in self._places[row : row + 1] for way in level]
+            for way, after in zip(level, self._laws(self._network.next_logits(paths, span), places), strict=True):
+                self._look(way, after)
                 way.known = True
         logprobs = law[ids]
         if root.shorter:
@@ -181,7 +217,8 @@ def _the_end(token: int) -> Draws:
     return Draws(np.array([token], dtype=np.int32), np.zeros(1), 0.0, None)
 
 
-def room_for(network: Network) -> Room:
+def room_for(network: Network, form: Format) -> Room:
     """What a prompt may hold: the model's context without what is reserved, within what its device reads in time."""
     reserved = min(RESERVED, network.context // 4)
-    return Room.of(min(network.context - reserved, MOST_TOKENS.get(network.device.type, MOST_TOKENS["cpu"])))
+    most = MOST_TOKENS.get(network.device.type, MOST_TOKENS["cpu"])
+    return Room.of(min(network.context - reserved, most), form.order)

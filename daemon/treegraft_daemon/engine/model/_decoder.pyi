@@ -1,0 +1,31 @@
+GROUP: int
+
+def quantise(weights: int, n: int, codes: int, scales: int) -> None: ...
+
+class NativeDecoder:
+    def __init__(
+        self,
+        sizes: tuple[int, int, int, int, int, int],
+        eps: float,
+        frequencies: int,
+        norm: int,
+        embedding: tuple[int, int, int, int, int],
+        head: tuple[int, int, int, int, int],
+        layers: list[tuple[object, ...]],
+        n_threads: int,
+        portable: bool,
+    ) -> None: ...
+    def step(
+        self,
+        ids: int,
+        n_rows: int,
+        n_tokens: int,
+        layers: list[tuple[int, int, int, int]],
+        capacity: int,
+        slots: int,
+        n_prefix: int,
+        n_before: int,
+        first_row: int,
+        n_last: int,
+        logits: int,
+    ) -> None: ...

@@ -1,0 +1,140 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""Python face of the native decoder: addresses in, logits out. Who owns the memory is in `int8_network.py`."""
+
+from libc.stdint cimport int8_t, int32_t, int64_t, uintptr_t
+from libc.stdlib cimport calloc, free
+
+cdef extern from "decoder.h" nogil:
+    int GROUP_ "GROUP"
+    ctypedef struct Matrix:
+        const int8_t *codes
+        const float *scales
+        const float *bias
+        int rows
+        int columns
+    ctypedef struct Layer:
+        const float *attention_norm
+        const float *mlp_norm
+        Matrix q
+        Matrix k
+        Matrix v
+        Matrix o
+        Matrix gate
+        Matrix up
+        Matrix down
+    ctypedef struct Model:
+        int vocab
+        int hidden
+        int inner
+        int n_layers
+        int n_heads
+        int n_kv_heads
+        int head_dim
+        float eps
+        const float *frequencies
+        const float *norm
+        Matrix embedding
+        Matrix head
+        Layer *layers
+    ctypedef struct Memory:
+        float *prefix_k
+        float *prefix_v
+        float *tail_k
+        float *tail_v
+    ctypedef struct Step:
+        const int32_t *ids
+        int n_rows
+        int n_tokens
+        const Memory *layers
+        int64_t capacity
+        int64_t slots
+        int n_prefix
+        int n_before
+        int first_row
+        int n_last
+        float *logits
+    ctypedef struct CDecoder "Decoder":
+        pass
+    CDecoder *decoder_new(const Model *model, int n_threads, bint portable)
+    void decoder_free(CDecoder *decoder)
+    bint decoder_step(CDecoder *decoder, const Step *step)
+    void c_quantise "quantise"(const float *weights, int64_t n, int8_t *codes, float *scales)
+
+GROUP = GROUP_
+
+
+def quantise(uintptr_t weights, int64_t n, uintptr_t codes, uintptr_t scales):
+    """float32 [n] to int8 [n] and float32 [n / GROUP], each at its address."""
+    with nogil:
+        c_quantise(<const float *>weights, n, <int8_t *>codes, <float *>scales)
+
+
+cdef Matrix matrix_of(tuple given):
+    cdef Matrix matrix
+    matrix.codes = <const int8_t *><uintptr_t>given[0]
+    matrix.scales = <const float *><uintptr_t>given[1]
+    matrix.bias = <const float *><uintptr_t>given[2]
+    matrix.rows, matrix.columns = given[3], given[4]
+    return matrix
+
+
+cdef class NativeDecoder:
+    """Steps of one model. Not for two threads at once; the arrays behind the addresses must outlive it."""
+
+    cdef CDecoder *decoder
+    cdef Memory *memories
+    cdef int n_layers
+
+    def __cinit__(self, tuple sizes, float eps, uintptr_t frequencies, uintptr_t norm, tuple embedding, tuple head,
+                  list layers, int n_threads, bint portable):
+        """sizes: vocab, hidden, inner, n_heads, n_kv_heads, head_dim. A matrix: codes, scales, bias or 0, rows, columns.
+
+        layers: (attention norm, mlp norm, q, k, v, o, gate, up, down) each. Raises MemoryError.
+        """
+        cdef Model model
+        cdef int i
+        model.vocab, model.hidden, model.inner, model.n_heads, model.n_kv_heads, model.head_dim = sizes
+        model.eps = eps
+        model.frequencies = <const float *>frequencies
+        model.norm = <const float *>norm
+        model.embedding, model.head = matrix_of(embedding), matrix_of(head)
+        self.n_layers = model.n_layers = len(layers)
+        self.memories = <Memory *>calloc(len(layers), sizeof(Memory))
+        model.layers = <Layer *>calloc(len(layers), sizeof(Layer))
+        if model.layers != NULL and self.memories != NULL:
+            for i, (attention_norm, mlp_norm, q, k, v, o, gate, up, down) in enumerate(layers):
+                model.layers[i].attention_norm = <const float *><uintptr_t>attention_norm
+                model.layers[i].mlp_norm = <const float *><uintptr_t>mlp_norm
+                model.layers[i].q, model.layers[i].k = matrix_of(q), matrix_of(k)
+                model.layers[i].v, model.layers[i].o = matrix_of(v), matrix_of(o)
+                model.layers[i].gate, model.layers[i].up = matrix_of(gate), matrix_of(up)
+                model.layers[i].down = matrix_of(down)
+            self.decoder = decoder_new(&model, n_threads, portable)
+        free(model.layers)
+        if self.decoder == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        decoder_free(self.decoder)
+        free(self.memories)
+
+    def step(self, uintptr_t ids, int n_rows, int n_tokens, list layers, int64_t capacity, int64_t slots, int n_prefix,
+             int n_before, int first_row, int n_last, uintptr_t logits):
+        """See decoder.h; `layers` are the addresses of a Memory each. Raises MemoryError. Releases the GIL."""
+        cdef Step step
+        cdef int i
+        cdef bint worked
+        for i in range(self.n_layers):
+            prefix_k, prefix_v, tail_k, tail_v = layers[i]
+            self.memories[i].prefix_k = <float *><uintptr_t>prefix_k
+            self.memories[i].prefix_v = <float *><uintptr_t>prefix_v
+            self.memories[i].tail_k = <float *><uintptr_t>tail_k
+            self.memories[i].tail_v = <float *><uintptr_t>tail_v
+        step.ids, step.n_rows, step.n_tokens = <const int32_t *>ids, n_rows, n_tokens
+        step.layers, step.capacity, step.slots = self.memories, capacity, slots
+        step.n_prefix, step.n_before, step.first_row = n_prefix, n_before, first_row
+        step.n_last, step.logits = n_last, <float *>logits
+        with nogil:
+            worked = decoder_step(self.decoder, &step)
+        if not worked:
+            raise MemoryError

@@ -1,0 +1,543 @@
+#include "decoder.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Codes are asked for so many bytes before they are used: rows are too short for the hardware to guess. */
+#define AHEAD 4096
+/* Up to so many vectors a matrix is widened in registers, for more in the cache. */
+#define FEW 5
+
+#define JOINED(a, b) a##b
+#define NAME(x) JOINED(plain_, x)
+#include "kernels.h"
+#undef NAME
+
+#ifdef __x86_64__
+#include <immintrin.h>
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#define NAME(x) JOINED(avx2_, x)
+#include "kernels.h"
+#undef NAME
+#pragma GCC pop_options
+#endif
+
+/* Tokens whose queries meet a block of keys together, and the places of such a block: 16 KB of keys of 64 floats. */
+#define QUERY_TOKENS 8
+#define BLOCK 64
+/* Rows of a matrix that a thread takes at a time; a multiple of 4. */
+#define TAKEN 32
+
+typedef struct {
+    void (*four_rows)(const Matrix *const[4], const int[4], const float *, int, float *, float *);
+    void (*widen)(const Matrix *, int, float *);
+    void (*norm)(const float *, const float *, int, float, float *);
+    void (*gated)(float *, const float *, int);
+    void (*score)(const float *, int, const float *, int, int, float *, int);
+    void (*gather)(const float *, int, int, const float *, int, int, float *);
+    void (*softmax)(float *, int);
+} Kernels;
+
+static const Kernels PLAIN = {
+    plain_four_rows, plain_widen, plain_norm, plain_gated, plain_score_dims, plain_gather_dims, plain_softmax,
+};
+#ifdef __x86_64__
+static const Kernels AVX2 = {
+    avx2_four_rows, avx2_widen, avx2_norm, avx2_gated, avx2_score_dims, avx2_gather_dims, avx2_softmax,
+};
+#endif
+
+typedef struct {
+    float *room;    /* four wide rows */
+    float *four;    /* [tokens, 4] */
+    float *scores;  /* [QUERY_TOKENS * heads of a group, places] */
+    float *queries, *gathered;  /* [QUERY_TOKENS * heads of a group, head_dim] */
+} Scratch;
+
+struct Decoder {
+    Model model;
+    const Kernels *kernels;
+    int widest;  /* the most columns of any matrix */
+
+    /* Activations of a step, [tokens, ...]. */
+    int64_t n_tokens, n_places;  /* what there is room for */
+    float *x, *normed, *q, *k, *v, *attended, *gate, *up, *turns;
+    Scratch *scratch;  /* of each thread */
+
+    /* The threads; the caller is number 0. */
+    int n_threads, n_started;
+    pthread_t *threads;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    unsigned round;  /* under the lock: a new step began */
+    bool ends;
+    const Step *step;
+    atomic_int arrived;
+    atomic_uint turn;
+    atomic_int *taken;  /* of each phase of a step: pieces of work that somebody has begun */
+};
+
+/* ---- threads ---- */
+
+static void pause_a_little(void) {
+#ifdef __x86_64__
+    __builtin_ia32_pause();
+#endif
+}
+
+/* All threads are here before any goes on. Whoever waits for long gives its core to others. */
+static void meet(Decoder *decoder) {
+    if (decoder->n_threads == 1)
+        return;
+    unsigned turn = atomic_load(&decoder->turn);
+    if (atomic_fetch_add(&decoder->arrived, 1) + 1 == decoder->n_threads) {
+        atomic_store(&decoder->arrived, 0);
+        atomic_fetch_add(&decoder->turn, 1);
+        return;
+    }
+    for (int n = 0; atomic_load(&decoder->turn) == turn; n++) {
+        if (n < 2000)
+            pause_a_little();
+        else
+            sched_yield();
+    }
+}
+
+/* ---- the parts of a step; each is called by all threads, which share its pieces of work ---- */
+
+typedef struct {
+    Decoder *decoder;
+    const Step *step;
+    Scratch *scratch;
+    int phase;
+} Worker;
+
+/* The next piece of [0, n) in pieces of `size`, or false. */
+static bool take(Worker *worker, int64_t n, int size, int64_t *first, int64_t *last) {
+    int64_t piece = atomic_fetch_add(&worker->decoder->taken[worker->phase], 1);
+    *first = piece * size;
+    *last = *first + size < n ? *first + size : n;
+    return *first < n;
+}
+
+static void done(Worker *worker) {
+    worker->phase++;
+    meet(worker->decoder);
+}
+
+static int count_of(const Worker *worker) {
+    return worker->step->n_rows * worker->step->n_tokens;
+}
+
+static void read_ids(Worker *worker) {
+    Decoder *decoder = worker->decoder;
+    const Model *model = &decoder->model;
+    int64_t first, last;
+    while (take(worker, count_of(worker), 8, &first, &last))
+        for (int64_t m = first; m < last; m++) {
+            decoder->kernels->widen(&model->embedding, worker->step->ids[m], decoder->x + m * model->hidden);
+            int before = worker->step->n_before < 0 ? 0 : worker->step->n_before;
+            int position = worker->step->n_prefix + before + (int)(m % worker->step->n_tokens);
+            for (int i = 0; i < model->head_dim / 2; i++) {
+                float angle = position * model->frequencies[i];
+                decoder->turns[m * model->head_dim + i] = cosf(angle);
+                decoder->turns[m * model->head_dim + model->head_dim / 2 + i] = sinf(angle);
+            }
+        }
+    done(worker);
+}
+
+static void normalise(Worker *worker, const float *weight) {
+    Decoder *decoder = worker->decoder;
+    int64_t n = decoder->model.hidden, first, last;
+    while (take(worker, count_of(worker), 8, &first, &last))
+        for (int64_t m = first; m < last; m++)
+            decoder->kernels->norm(
+                decoder->x + m * n, weight, (int)n, decoder->model.eps, decoder->normed + m * n
+            );
+    done(worker);
+}
+
+/* out [count, rows] = x [count, columns] times the matrix, + bias; added to what is there if so wished. */
+static void multiply_rows(
+    Worker *worker, const Matrix *matrix, int first, int last, const float *x, int count, float *out, bool adds
+) {
+    const Matrix *const four[4] = {matrix, matrix, matrix, matrix};
+    for (int row = first; row < last; row += 4) {
+        int rows[4];
+        for (int r = 0; r < 4; r++)
+            rows[r] = row + r < last ? row + r : last - 1;
+        worker->decoder->kernels->four_rows(four, rows, x, count, worker->scratch->room, worker->scratch->four);
+        for (int m = 0; m < count; m++)
+            for (int r = 0; r < 4 && row + r < last; r++) {
+                float *to = out + (int64_t)m * matrix->rows + row + r;
+                float found = worker->scratch->four[4 * m + r] + (matrix->bias ? matrix->bias[row + r] : 0);
+                *to = adds ? *to + found : found;
+            }
+    }
+}
+
+static void multiply(Worker *worker, const Matrix *matrix, const float *x, int count, float *out, bool adds) {
+    int64_t first, last;
+    while (take(worker, matrix->rows, TAKEN, &first, &last))
+        multiply_rows(worker, matrix, (int)first, (int)last, x, count, out, adds);
+}
+
+static void turn(float *vector, const float *turns, int dim, float scale) {
+    for (int i = 0; i < dim / 2; i++) {
+        float left = vector[i], right = vector[i + dim / 2];
+        vector[i] = (left * turns[i] - right * turns[dim / 2 + i]) * scale;
+        vector[i + dim / 2] = (right * turns[i] + left * turns[dim / 2 + i]) * scale;
+    }
+}
+
+/* Where keys (or values) of a row's head begin in the tails. */
+static int64_t tail_of(const Worker *worker, int64_t row, int head) {
+    const Step *step = worker->step;
+    const Model *model = &worker->decoder->model;
+    return ((step->first_row + row) * model->n_kv_heads + head) * step->slots * model->head_dim;
+}
+
+/* Turn queries and keys by their positions, and store keys and values. */
+static void store(Worker *worker, const Memory *memory) {
+    Decoder *decoder = worker->decoder;
+    const Step *step = worker->step;
+    int dim = decoder->model.head_dim, n_heads = decoder->model.n_heads, n_kv = decoder->model.n_kv_heads;
+    int64_t first, last;
+    while (take(worker, count_of(worker), 8, &first, &last))
+        for (int64_t m = first; m < last; m++) {
+            const float *turns = decoder->turns + m * dim;
+            for (int head = 0; head < n_heads; head++)
+                turn(decoder->q + (m * n_heads + head) * dim, turns, dim, 1 / sqrtf((float)dim));
+            for (int head = 0; head < n_kv; head++) {
+                float *key = decoder->k + (m * n_kv + head) * dim;
+                turn(key, turns, dim, 1);
+                int64_t row = m / step->n_tokens, place = m % step->n_tokens;
+                bool in_prefix = step->n_before < 0;
+                int64_t at = in_prefix ? (head * step->capacity + step->n_prefix + place) * dim
+                                       : tail_of(worker, row, head) + (step->n_before + place) * dim;
+                memcpy((in_prefix ? memory->prefix_k : memory->tail_k) + at, key, dim * sizeof(float));
+                memcpy(
+                    (in_prefix ? memory->prefix_v : memory->tail_v) + at, decoder->v + (m * n_kv + head) * dim,
+                    dim * sizeof(float)
+                );
+            }
+        }
+    done(worker);
+}
+
+static int smaller(int a, int b) {
+    return a < b ? a : b;
+}
+
+/* Queries of tokens [first, last) that share a key head: each sees the prefix, and its row up to itself. */
+static void attend_together(Worker *worker, const Memory *memory, int head, int first, int last) {
+    Decoder *decoder = worker->decoder;
+    const Kernels *kernels = decoder->kernels;
+    const Step *step = worker->step;
+    Scratch *scratch = worker->scratch;
+    int dim = decoder->model.head_dim, n_heads = decoder->model.n_heads, group = n_heads / decoder->model.n_kv_heads;
+    int n_queries = (last - first) * group;
+    int stride = (int)decoder->n_places;
+    bool in_prefix = step->n_before < 0;
+    int n_shared = in_prefix ? step->n_prefix + last : step->n_prefix;  /* a token of the prefix sees less, below */
+    for (int m = first; m < last; m++)
+        memcpy(
+            scratch->queries + (int64_t)(m - first) * group * dim,
+            decoder->q + ((int64_t)m * n_heads + head * group) * dim, group * dim * sizeof(float)
+        );
+    memset(scratch->gathered, 0, (size_t)n_queries * dim * sizeof(float));
+    const float *keys = memory->prefix_k + head * step->capacity * dim;
+    for (int at = 0; at < n_shared; at += BLOCK)
+        kernels->score(
+            scratch->queries, n_queries, keys + (int64_t)at * dim, smaller(BLOCK, n_shared - at), dim,
+            scratch->scores + at, stride
+        );
+    for (int m = first; m < last; m++) {
+        int own = in_prefix ? 0 : step->n_before + m % step->n_tokens + 1;
+        int seen = in_prefix ? step->n_prefix + m + 1 : n_shared;
+        float *scores = scratch->scores + (int64_t)(m - first) * group * stride;
+        if (own)
+            kernels->score(
+                scratch->queries + (int64_t)(m - first) * group * dim, group,
+                memory->tail_k + tail_of(worker, m / step->n_tokens, head), own, dim, scores + seen, stride
+            );
+        for (int q = 0; q < group; q++) {
+            kernels->softmax(scores + (int64_t)q * stride, seen + own);
+            for (int place = seen + own; place < n_shared; place++)
+                scores[(int64_t)q * stride + place] = 0;
+        }
+        if (own)
+            kernels->gather(
+                scores + seen, stride, group, memory->tail_v + tail_of(worker, m / step->n_tokens, head), own, dim,
+                scratch->gathered + (int64_t)(m - first) * group * dim
+            );
+    }
+    const float *values = memory->prefix_v + head * step->capacity * dim;
+    for (int at = 0; at < n_shared; at += BLOCK)
+        kernels->gather(
+            scratch->scores + at, stride, n_queries, values + (int64_t)at * dim, smaller(BLOCK, n_shared - at), dim,
+            scratch->gathered
+        );
+    for (int m = first; m < last; m++)
+        memcpy(
+            decoder->attended + ((int64_t)m * n_heads + head * group) * dim,
+            scratch->gathered + (int64_t)(m - first) * group * dim, group * dim * sizeof(float)
+        );
+}
+
+static void attend(Worker *worker, const Memory *memory) {
+    int n_kv = worker->decoder->model.n_kv_heads, count = count_of(worker);
+    int64_t n_blocks = (count + QUERY_TOKENS - 1) / QUERY_TOKENS, piece, unused;
+    while (take(worker, n_blocks * n_kv, 1, &piece, &unused)) {
+        int first = (int)(piece / n_kv) * QUERY_TOKENS;
+        attend_together(worker, memory, (int)(piece % n_kv), first, smaller(first + QUERY_TOKENS, count));
+    }
+    done(worker);
+}
+
+static void feed_forward(Worker *worker, const Layer *layer) {
+    Decoder *decoder = worker->decoder;
+    int count = count_of(worker);
+    int64_t first, last, inner = decoder->model.inner;
+    while (take(worker, inner, TAKEN, &first, &last)) {
+        multiply_rows(worker, &layer->gate, (int)first, (int)last, decoder->normed, count, decoder->gate, false);
+        multiply_rows(worker, &layer->up, (int)first, (int)last, decoder->normed, count, decoder->up, false);
+        for (int m = 0; m < count; m++)
+            decoder->kernels->gated(
+                decoder->gate + m * inner + first, decoder->up + m * inner + first, (int)(last - first)
+            );
+    }
+    done(worker);
+    multiply(worker, &layer->down, decoder->gate, count, decoder->x, true);
+    done(worker);
+}
+
+static void say(Worker *worker) {
+    Decoder *decoder = worker->decoder;
+    const Step *step = worker->step;
+    int64_t hidden = decoder->model.hidden, n_wanted = (int64_t)step->n_rows * step->n_last, first, last;
+    while (take(worker, n_wanted, 8, &first, &last))
+        for (int64_t i = first; i < last; i++) {
+            int64_t m = i / step->n_last * step->n_tokens + step->n_tokens - step->n_last + i % step->n_last;
+            decoder->kernels->norm(
+                decoder->x + m * hidden, decoder->model.norm, (int)hidden, decoder->model.eps, decoder->normed + i * hidden
+            );
+        }
+    done(worker);
+    multiply(worker, &decoder->model.head, decoder->normed, (int)n_wanted, step->logits, false);
+    done(worker);
+}
+
+#define PHASES_OF_LAYER 10
+
+static void run(Decoder *decoder, int number) {
+    Worker worker = {decoder, decoder->step, &decoder->scratch[number], 0};
+    int count = count_of(&worker);
+    read_ids(&worker);
+    for (int i = 0; i < decoder->model.n_layers; i++) {
+        const Layer *layer = &decoder->model.layers[i];
+        const Memory *memory = &decoder->step->layers[i];
+        normalise(&worker, layer->attention_norm);
+        multiply(&worker, &layer->q, decoder->normed, count, decoder->q, false);
+        worker.phase++;  /* nobody waits between these three */
+        multiply(&worker, &layer->k, decoder->normed, count, decoder->k, false);
+        worker.phase++;
+        multiply(&worker, &layer->v, decoder->normed, count, decoder->v, false);
+        done(&worker);
+        store(&worker, memory);
+        attend(&worker, memory);
+        multiply(&worker, &layer->o, decoder->attended, count, decoder->x, true);
+        done(&worker);
+        normalise(&worker, layer->mlp_norm);
+        feed_forward(&worker, layer);
+    }
+    say(&worker);
+}
+
+/* ---- life ---- */
+
+typedef struct {
+    Decoder *decoder;
+    int number;
+} Start;
+
+static void *work(void *given) {
+    Start start = *(Start *)given;
+    free(given);
+    Decoder *decoder = start.decoder;
+    unsigned seen = 0;
+    for (;;) {
+        pthread_mutex_lock(&decoder->lock);
+        while (decoder->round == seen && !decoder->ends)
+            pthread_cond_wait(&decoder->wake, &decoder->lock);
+        seen = decoder->round;
+        bool ends = decoder->ends;
+        pthread_mutex_unlock(&decoder->lock);
+        if (ends)
+            return NULL;
+        run(decoder, start.number);
+        meet(decoder);
+    }
+}
+
+static float *floats(int64_t n) {
+    /* Vectors of 8 may be read from any place before the end. */
+    return aligned_alloc(64, ((size_t)n * sizeof(float) + 127) / 64 * 64);
+}
+
+static bool reserve(Decoder *decoder, int64_t n_tokens, int64_t n_places) {
+    const Model *model = &decoder->model;
+    if (n_tokens > decoder->n_tokens) {
+        int64_t heads = (int64_t)model->n_heads * model->head_dim, kv = (int64_t)model->n_kv_heads * model->head_dim;
+        struct {
+            float **buffer;
+            int64_t width;
+        } wanted[] = {
+            {&decoder->x, model->hidden}, {&decoder->normed, model->hidden}, {&decoder->q, heads}, {&decoder->k, kv},
+            {&decoder->v, kv}, {&decoder->attended, heads}, {&decoder->gate, model->inner},
+            {&decoder->up, model->inner}, {&decoder->turns, model->head_dim},
+        };
+        decoder->n_tokens = 0;
+        for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+            free(*wanted[i].buffer);
+            *wanted[i].buffer = floats(n_tokens * wanted[i].width);
+            if (*wanted[i].buffer == NULL)
+                return false;
+        }
+        for (int i = 0; i < decoder->n_threads; i++) {
+            free(decoder->scratch[i].four);
+            decoder->scratch[i].four = floats(4 * n_tokens);
+            if (decoder->scratch[i].four == NULL)
+                return false;
+        }
+        decoder->n_tokens = n_tokens;
+    }
+    if (n_places > decoder->n_places) {
+        n_places = (n_places + 255) / 256 * 256;
+        int64_t group = model->n_heads / model->n_kv_heads;
+        decoder->n_places = 0;
+        for (int i = 0; i < decoder->n_threads; i++) {
+            free(decoder->scratch[i].scores);
+            decoder->scratch[i].scores = floats(QUERY_TOKENS * group * n_places + 8);
+            if (decoder->scratch[i].scores == NULL)
+                return false;
+        }
+        decoder->n_places = n_places;
+    }
+    return true;
+}
+
+Decoder *decoder_new(const Model *model, int n_threads, bool portable) {
+    Decoder *decoder = calloc(1, sizeof *decoder);
+    if (decoder == NULL)
+        return NULL;
+    decoder->model = *model;
+    decoder->kernels = &PLAIN;
+    (void)portable;
+#ifdef __x86_64__
+    if (!portable && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        decoder->kernels = &AVX2;
+#endif
+    decoder->model.layers = calloc(model->n_layers, sizeof *model->layers);
+    decoder->scratch = calloc(n_threads, sizeof *decoder->scratch);
+    decoder->threads = calloc(n_threads, sizeof *decoder->threads);
+    decoder->taken = calloc(model->n_layers * PHASES_OF_LAYER + 4, sizeof *decoder->taken);
+    pthread_mutex_init(&decoder->lock, NULL);
+    pthread_cond_init(&decoder->wake, NULL);
+    decoder->n_threads = n_threads;
+    if (!decoder->model.layers || !decoder->scratch || !decoder->threads || !decoder->taken) {
+        decoder_free(decoder);
+        return NULL;
+    }
+    memcpy(decoder->model.layers, model->layers, model->n_layers * sizeof *model->layers);
+    int64_t queries = (int64_t)QUERY_TOKENS * (model->n_heads / model->n_kv_heads) * model->head_dim;
+    decoder->widest = model->hidden > model->inner ? model->hidden : model->inner;
+    if (model->n_heads * model->head_dim > decoder->widest)
+        decoder->widest = model->n_heads * model->head_dim;
+    for (int i = 0; i < n_threads; i++) {
+        Scratch *scratch = &decoder->scratch[i];
+        scratch->room = floats(4 * (int64_t)decoder->widest);
+        scratch->queries = floats(queries);
+        scratch->gathered = floats(queries);
+        if (!scratch->room || !scratch->queries || !scratch->gathered) {
+            decoder_free(decoder);
+            return NULL;
+        }
+    }
+    for (int i = 1; i < n_threads; i++) {
+        Start *start = malloc(sizeof *start);
+        if (start == NULL || (*start = (Start){decoder, i}, pthread_create(&decoder->threads[i], NULL, work, start))) {
+            free(start);
+            decoder_free(decoder);
+            return NULL;
+        }
+        decoder->n_started++;
+    }
+    return decoder;
+}
+
+void decoder_free(Decoder *decoder) {
+    if (decoder == NULL)
+        return;
+    pthread_mutex_lock(&decoder->lock);
+    decoder->ends = true;
+    pthread_cond_broadcast(&decoder->wake);
+    pthread_mutex_unlock(&decoder->lock);
+    for (int i = 1; i <= decoder->n_started; i++)
+        pthread_join(decoder->threads[i], NULL);
+    for (int i = 0; decoder->scratch && i < decoder->n_threads; i++) {
+        Scratch *scratch = &decoder->scratch[i];
+        float *owned[] = {scratch->room, scratch->four, scratch->scores, scratch->queries, scratch->gathered};
+        for (size_t j = 0; j < sizeof owned / sizeof *owned; j++)
+            free(owned[j]);
+    }
+    float *owned[] = {
+        decoder->x, decoder->normed, decoder->q, decoder->k, decoder->v, decoder->attended, decoder->gate, decoder->up,
+        decoder->turns,
+    };
+    for (size_t j = 0; j < sizeof owned / sizeof *owned; j++)
+        free(owned[j]);
+    pthread_cond_destroy(&decoder->wake);
+    pthread_mutex_destroy(&decoder->lock);
+    free(decoder->model.layers);
+    free(decoder->scratch);
+    free(decoder->threads);
+    free(decoder->taken);
+    free(decoder);
+}
+
+bool decoder_step(Decoder *decoder, const Step *step) {
+    int64_t n_places = (int64_t)step->n_prefix + (step->n_before < 0 ? 0 : step->n_before) + step->n_tokens + 8;
+    if (!reserve(decoder, (int64_t)step->n_rows * step->n_tokens, n_places))
+        return false;
+    for (int i = 0; i < decoder->model.n_layers * PHASES_OF_LAYER + 4; i++)
+        atomic_store_explicit(&decoder->taken[i], 0, memory_order_relaxed);
+    decoder->step = step;
+    if (decoder->n_threads > 1) {
+        pthread_mutex_lock(&decoder->lock);
+        decoder->round++;
+        pthread_cond_broadcast(&decoder->wake);
+        pthread_mutex_unlock(&decoder->lock);
+    }
+    run(decoder, 0);
+    meet(decoder);
+    return true;
+}
+
+void quantise(const float *weights, int64_t n, int8_t *codes, float *scales) {
+    for (int64_t at = 0; at < n; at += GROUP) {
+        float most = 0;
+        for (int i = 0; i < GROUP; i++)
+            most = fabsf(weights[at + i]) > most ? fabsf(weights[at + i]) : most;
+        scales[at / GROUP] = most / 127;
+        float inverse = most > 0 ? 127 / most : 0;
+        for (int i = 0; i < GROUP; i++)
+            codes[at + i] = (int8_t)lrintf(weights[at + i] * inverse);
+    }
+}

@@ -1,0 +1,265 @@
+/* The inner loops, compiled once for each instruction set: NAME(x) tells the copies apart. */
+
+typedef float NAME(wide) __attribute__((vector_size(32), aligned(4), may_alias));
+typedef int32_t NAME(ints) __attribute__((vector_size(32)));
+typedef int8_t NAME(bytes) __attribute__((vector_size(8), aligned(1), may_alias));
+#define WIDE NAME(wide)
+
+static inline __attribute__((always_inline)) float NAME(sum)(WIDE x) {
+    return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
+}
+
+static inline __attribute__((always_inline)) WIDE NAME(all)(float x) {
+    return (WIDE){x, x, x, x, x, x, x, x};
+}
+
+static inline __attribute__((always_inline)) WIDE NAME(load)(const float *at) {
+    return *(const WIDE *)at;
+}
+
+static inline __attribute__((always_inline)) WIDE NAME(load_codes)(const int8_t *at) {
+#ifdef __AVX2__
+    return (WIDE)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)at)));
+#else
+    return __builtin_convertvector(*(const NAME(bytes) *)at, WIDE);
+#endif
+}
+
+/* e^x for x <= 88, in relative error 2e-7 (Cephes, expf.c). */
+static inline __attribute__((always_inline)) WIDE NAME(exp)(WIDE x) {
+    NAME(ints) large = x > -87.0f;
+    x = (WIDE)(((NAME(ints))x & large) | ((NAME(ints))NAME(all)(-87.0f) & ~large));
+    WIDE n = x * 1.44269504f + 12582912.0f;  /* the low bits are now the nearest whole number */
+    NAME(ints) exponent = ((NAME(ints))n) << 23;
+    n -= 12582912.0f;
+    WIDE r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    WIDE p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    return (WIDE)((NAME(ints))p + exponent);
+}
+
+static void NAME(widen)(const Matrix *matrix, int row, float *out) {
+    const int8_t *codes = matrix->codes + (int64_t)row * matrix->columns;
+    const float *scales = matrix->scales + (int64_t)row * (matrix->columns / GROUP);
+    for (int at = 0; at < matrix->columns; at += GROUP) {
+        __builtin_prefetch(codes + at + AHEAD);
+        WIDE scale = NAME(all)(scales[at / GROUP]);
+        for (int i = at; i < at + GROUP; i += 8)
+            *(WIDE *)(out + i) = NAME(load_codes)(codes + i) * scale;
+    }
+}
+
+/* Two rows times `count` vectors [count, columns], count <= 5, widened on the way: out [count, 4], its first or last two. */
+static inline __attribute__((always_inline)) void NAME(pair)(
+    const Matrix *one, const Matrix *other, int row, int other_row, const float *x, int count, float *out
+) {
+    int n = one->columns;
+    const int8_t *codes = one->codes + (int64_t)row * n, *other_codes = other->codes + (int64_t)other_row * n;
+    const float *scales = one->scales + (int64_t)row * (n / GROUP);
+    const float *other_scales = other->scales + (int64_t)other_row * (n / GROUP);
+    WIDE sums[5][2];
+    for (int m = 0; m < count; m++)
+        sums[m][0] = sums[m][1] = NAME(all)(0);
+    for (int at = 0; at < n; at += GROUP) {
+        __builtin_prefetch(codes + at + AHEAD);
+        __builtin_prefetch(other_codes + at + AHEAD);
+        WIDE scale = NAME(all)(scales[at / GROUP]), other_scale = NAME(all)(other_scales[at / GROUP]);
+        for (int i = at; i < at + GROUP; i += 8) {
+            WIDE a = NAME(load_codes)(codes + i) * scale, b = NAME(load_codes)(other_codes + i) * other_scale;
+            for (int m = 0; m < count; m++) {
+                WIDE y = NAME(load)(x + (int64_t)m * n + i);
+                sums[m][0] += a * y;
+                sums[m][1] += b * y;
+            }
+        }
+    }
+    for (int m = 0; m < count; m++) {
+        out[4 * m] = NAME(sum)(sums[m][0]);
+        out[4 * m + 1] = NAME(sum)(sums[m][1]);
+    }
+}
+
+/* One row of the matrix times x. */
+static float NAME(row_times)(const Matrix *matrix, int row, const float *x) {
+    const int8_t *codes = matrix->codes + (int64_t)row * matrix->columns;
+    const float *scales = matrix->scales + (int64_t)row * (matrix->columns / GROUP);
+    WIDE total = NAME(all)(0);
+    for (int at = 0; at < matrix->columns; at += GROUP) {
+        __builtin_prefetch(codes + at + AHEAD);
+        WIDE a = NAME(load_codes)(codes + at) * NAME(load)(x + at);
+        WIDE b = NAME(load_codes)(codes + at + 8) * NAME(load)(x + at + 8);
+        for (int i = at + 16; i < at + GROUP; i += 16) {
+            a += NAME(load_codes)(codes + i) * NAME(load)(x + i);
+            b += NAME(load_codes)(codes + i + 8) * NAME(load)(x + i + 8);
+        }
+        total += (a + b) * scales[at / GROUP];
+    }
+    return NAME(sum)(total);
+}
+
+/* Four wide rows [4, n] times `count` vectors [count, stride], count <= 3: out [count, 4]. */
+static inline __attribute__((always_inline)) void NAME(tile)(
+    const float *rows, int n, const float *x, int stride, int count, float *out
+) {
+    WIDE sums[3][4];
+    for (int m = 0; m < count; m++)
+        for (int r = 0; r < 4; r++)
+            sums[m][r] = NAME(all)(0);
+    for (int i = 0; i < n; i += 8) {
+        WIDE a = NAME(load)(rows + i), b = NAME(load)(rows + n + i);
+        WIDE c = NAME(load)(rows + 2 * n + i), d = NAME(load)(rows + 3 * n + i);
+        for (int m = 0; m < count; m++) {
+            WIDE y = NAME(load)(x + m * stride + i);
+            sums[m][0] += a * y;
+            sums[m][1] += b * y;
+            sums[m][2] += c * y;
+            sums[m][3] += d * y;
+        }
+    }
+    for (int m = 0; m < count; m++)
+        for (int r = 0; r < 4; r++)
+            out[4 * m + r] = NAME(sum)(sums[m][r]);
+}
+
+/* Four rows of matrices of equal width times all vectors x [count, columns]: out [count, 4]. room: 4 * columns. */
+static void NAME(four_rows)(
+    const Matrix *const matrices[4], const int rows[4], const float *x, int count, float *room, float *out
+) {
+    int n = matrices[0]->columns;
+    if (count == 1) {
+        for (int r = 0; r < 4; r++)
+            out[r] = NAME(row_times)(matrices[r], rows[r], x);
+        return;
+    }
+    if (count <= FEW) {
+        for (int r = 0; r < 4; r += 2) {
+            const Matrix *a = matrices[r], *b = matrices[r + 1];
+            if (count == 2)
+                NAME(pair)(a, b, rows[r], rows[r + 1], x, 2, out + r);
+            else if (count == 3)
+                NAME(pair)(a, b, rows[r], rows[r + 1], x, 3, out + r);
+            else if (count == 4)
+                NAME(pair)(a, b, rows[r], rows[r + 1], x, 4, out + r);
+            else
+                NAME(pair)(a, b, rows[r], rows[r + 1], x, 5, out + r);
+        }
+        return;
+    }
+    for (int r = 0; r < 4; r++)
+        NAME(widen)(matrices[r], rows[r], room + (int64_t)r * n);
+    int m = 0;
+    for (; m + 3 <= count; m += 3)
+        NAME(tile)(room, n, x + (int64_t)m * n, n, 3, out + 4 * m);
+    if (count - m == 2)
+        NAME(tile)(room, n, x + (int64_t)m * n, n, 2, out + 4 * m);
+    else if (count - m == 1)
+        NAME(tile)(room, n, x + (int64_t)m * n, n, 1, out + 4 * m);
+}
+
+static void NAME(norm)(const float *x, const float *weight, int n, float eps, float *out) {
+    WIDE squares = NAME(all)(0);
+    for (int i = 0; i < n; i += 8)
+        squares += NAME(load)(x + i) * NAME(load)(x + i);
+    WIDE scale = NAME(all)(1.0f / sqrtf(NAME(sum)(squares) / n + eps));
+    for (int i = 0; i < n; i += 8)
+        *(WIDE *)(out + i) = NAME(load)(x + i) * scale * NAME(load)(weight + i);
+}
+
+/* gate becomes silu(gate) * up. */
+static void NAME(gated)(float *gate, const float *up, int n) {
+    for (int i = 0; i < n; i += 8) {
+        WIDE g = NAME(load)(gate + i);
+        *(WIDE *)(gate + i) = g / (1.0f + NAME(exp)(-g)) * NAME(load)(up + i);
+    }
+}
+
+/* Queries [n_queries, dim] against keys [n, dim]: scores[query * stride + place]. */
+static inline __attribute__((always_inline)) void NAME(score)(
+    const float *queries, int n_queries, const float *keys, int n, int dim, float *scores, int stride
+) {
+    for (int q = 0; q < n_queries; q++) {
+        const float *query = queries + q * dim;
+        for (int place = 0; place < n; place++) {
+            const float *key = keys + (int64_t)place * dim;
+            WIDE a = NAME(load)(query) * NAME(load)(key), b = NAME(load)(query + 8) * NAME(load)(key + 8);
+            for (int i = 16; i < dim; i += 16) {
+                a += NAME(load)(query + i) * NAME(load)(key + i);
+                b += NAME(load)(query + i + 8) * NAME(load)(key + i + 8);
+            }
+            scores[(int64_t)q * stride + place] = NAME(sum)(a + b);
+        }
+    }
+}
+
+/* out [n_queries, dim] += shares[query * stride + place] * values [n, dim]. */
+static inline __attribute__((always_inline)) void NAME(gather)(
+    const float *shares, int stride, int n_queries, const float *values, int n, int dim, float *out
+) {
+    for (int q = 0; q < n_queries; q++) {
+        const float *share = shares + (int64_t)q * stride;
+        for (int i = 0; i < dim; i += 32) {
+            int left = dim - i < 32 ? dim - i : 32;
+            float *to = out + q * dim + i;
+            WIDE sums[4];
+            for (int j = 0; j < left; j += 8)
+                sums[j / 8] = NAME(load)(to + j);
+            for (int place = 0; place < n; place++) {
+                WIDE p = NAME(all)(share[place]);
+                for (int j = 0; j < left; j += 8)
+                    sums[j / 8] += p * NAME(load)(values + (int64_t)place * dim + i + j);
+            }
+            for (int j = 0; j < left; j += 8)
+                *(WIDE *)(to + j) = sums[j / 8];
+        }
+    }
+}
+
+static void NAME(score_dims)(
+    const float *queries, int n_queries, const float *keys, int n, int dim, float *scores, int stride
+) {
+    if (dim == 64)
+        NAME(score)(queries, n_queries, keys, n, 64, scores, stride);
+    else if (dim == 128)
+        NAME(score)(queries, n_queries, keys, n, 128, scores, stride);
+    else
+        NAME(score)(queries, n_queries, keys, n, dim, scores, stride);
+}
+
+static void NAME(gather_dims)(
+    const float *shares, int stride, int n_queries, const float *values, int n, int dim, float *out
+) {
+    if (dim == 64)
+        NAME(gather)(shares, stride, n_queries, values, n, 64, out);
+    else if (dim == 128)
+        NAME(gather)(shares, stride, n_queries, values, n, 128, out);
+    else
+        NAME(gather)(shares, stride, n_queries, values, n, dim, out);
+}
+
+/* scores [n] become shares that sum to 1. The buffer holds a multiple of 8; what is behind n becomes 0. */
+static void NAME(softmax)(float *scores, int n) {
+    float top = scores[0];
+    for (int i = 1; i < n; i++)
+        top = scores[i] > top ? scores[i] : top;
+    int whole = (n + 7) / 8 * 8;
+    for (int i = n; i < whole; i++)
+        scores[i] = -INFINITY;
+    WIDE sums = NAME(all)(0);
+    for (int i = 0; i < whole; i += 8) {
+        WIDE e = NAME(exp)(NAME(load)(scores + i) - top);
+        *(WIDE *)(scores + i) = e;
+        sums += e;
+    }
+    /* e^-87, which -INFINITY became, is not 0 but next to nothing. */
+    float scale = 1.0f / NAME(sum)(sums);
+    for (int i = 0; i < n; i++)
+        scores[i] *= scale;
+    for (int i = n; i < whole; i++)
+        scores[i] = 0;
+}
+
+#undef WIDE

@@ -1,0 +1,132 @@
+"""The native decoder against the plain one with the same rounded weights: every shape, span and set of loops."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from treegraft_daemon.engine.model._decoder import GROUP
+from treegraft_daemon.engine.model.decoder import Decoder, Shape
+from treegraft_daemon.engine.model.int8_network import Int8Network, _rounded, fits, load_int8
+from treegraft_daemon.engine.model.kv_arena import Arena
+from treegraft_daemon.engine.model.loading import load_folder
+from treegraft_daemon.engine.model.network import PlainNetwork, disagreement
+from treegraft_daemon.engine.model.transformer import TransformerLaw
+
+Folder = Callable[[str], Path]
+IDS = [(7 * place) % 600 for place in range(1, 320)]
+
+
+@pytest.fixture(scope="module", params=["even_qwen", "even_llama"])
+def shape_and_folder(request: pytest.FixtureRequest, model_folder: Folder) -> tuple[Shape, Path]:
+    folder = model_folder(request.param)
+    return Shape.from_config(json.loads((folder / "config.json").read_text())), folder
+
+
+def widened(network: Int8Network, shape: Shape) -> PlainNetwork:
+    """The plain decoder with the weights as they were rounded."""
+    weights = {}
+    for name, stored in network._weights.items():
+        wide = stored[0] if len(stored) == 1 else np.repeat(stored[1], GROUP, axis=1) * stored[0]
+        weights[name] = torch.from_numpy(np.asarray(wide, dtype=np.float32))
+    if shape.tied:
+        weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
+    with torch.device("meta"):
+        decoder = Decoder(shape)
+    decoder.load_state_dict(weights, assign=True)
+    return PlainNetwork(decoder)
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_logits_are_the_plain_decoders(shape_and_folder: tuple[Shape, Path], n_threads: int, portable: bool) -> None:
+    shape, folder = shape_and_folder
+    loaded = load_int8(folder, shape)
+    ours = Int8Network(shape, loaded._weights, n_threads, portable)
+    plain = widened(loaded, shape)
+    expected = plain.all_logits(torch.tensor(IDS))
+    found = ours.all_logits(torch.tensor(IDS))
+    assert found.shape == expected.shape
+    assert float((found - expected).abs().max()) <= 1e-4 * max(1.0, float(expected.abs().max()))
+    assert torch.equal(ours.all_logits(torch.tensor(IDS), 3), found[-3:])
+    assert disagreement(ours, IDS[:60]) < 1e-5
+
+
+@given(
+    n_prefix=st.integers(1, 90),
+    n_rows=st.integers(1, 9),
+    n_before=st.integers(0, 4),
+    n_tokens=st.integers(1, 3),
+)
+@settings(max_examples=40, deadline=None)
+def test_rows_beside_rows_are_the_plain_decoders(
+    shape_and_folder: tuple[Shape, Path], n_prefix: int, n_rows: int, n_before: int, n_tokens: int
+) -> None:
+    """Prefix, tails and what is tried out beside them, in all numbers of rows: each has loops of its own."""
+    shape, folder = shape_and_folder
+    loaded = load_int8(folder, shape)
+    spans = []
+    for network in (loaded, widened(loaded, shape)):
+        arena = Arena()
+        network.next_logits(torch.tensor([IDS[:n_prefix]]), arena.read(IDS[:n_prefix]))
+        arena.fork(n_rows)
+        for step in range(n_before):
+            ids = torch.tensor([[(11 * row + step) % 600] for row in range(n_rows)])
+            network.next_logits(ids, arena.append())
+        paths = torch.tensor([[(5 * row + 3 * token) % 600 for token in range(n_tokens)] for row in range(2)])
+        spans.append(network.next_logits(paths, arena.try_out(n_rows - 1, 2, n_tokens)))
+        arena.select([n_rows - 1, 0])
+        spans.append(network.next_logits(torch.tensor([[3], [4]]), arena.append()))
+    assert float((spans[0] - spans[2]).abs().max()) < 2e-3
+    assert float((spans[1] - spans[3]).abs().max()) < 2e-3
+
+
+def test_a_law_of_a_model_on_a_cpu_is_rounded_unless_told_otherwise(model_folder: Folder) -> None:
+    folder = model_folder("even_qwen")
+    laws = [load_folder(folder, "even", precision=precision) for precision in ("auto", "full")]
+    assert all(isinstance(law, TransformerLaw) for law in laws)
+    assert [type(law._network) for law in laws] == [Int8Network, PlainNetwork]  # type: ignore[attr-defined]
+
+
+def test_sizes_without_loops_stay_with_the_plain_decoder(model_folder: Folder) -> None:
+    folder = model_folder("qwen")
+    assert not fits(Shape.from_config(json.loads((folder / "config.json").read_text())))
+    law = load_folder(folder, "uneven")
+    assert isinstance(law, TransformerLaw) and isinstance(law._network, PlainNetwork)
+
+
+@given(st.integers(1, 5), st.floats(1e-6, 1e4), st.integers(0, 2**32 - 1))
+@settings(max_examples=50, deadline=None)
+def test_rounding_is_to_the_nearest_of_255_steps(rows: int, size: float, seed: int) -> None:
+    wide = (np.random.default_rng(seed).standard_normal((rows, 2 * GROUP)) * size).astype(np.float32)
+    wide[0, :GROUP] = 0
+    codes, scales = _rounded(wide)
+    error = np.abs(np.repeat(scales, GROUP, axis=1) * codes - wide)
+    assert (error <= np.repeat(scales, GROUP, axis=1) * 0.501).all()
+    assert np.abs(codes).max() <= 127 and not codes[0, :GROUP].any()
+
+
+def test_an_unknown_token_is_refused(shape_and_folder: tuple[Shape, Path]) -> None:
+    shape, folder = shape_and_folder
+    with pytest.raises(IndexError):
+        load_int8(folder, shape).all_logits(torch.tensor([shape.vocab_size]))
+
+
+def test_threads_end_with_the_network(shape_and_folder: tuple[Shape, Path]) -> None:
+    shape, folder = shape_and_folder
+    loaded = load_int8(folder, shape)
+    before = n_threads_of_process()
+    for _ in range(30):
+        Int8Network(shape, loaded._weights, 4).all_logits(torch.tensor(IDS[:5]))
+    assert n_threads_of_process() <= before
+
+
+def n_threads_of_process() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
