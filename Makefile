@@ -2,7 +2,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-NATIVE := setup.py $(wildcard grammars/treegraft_grammars/*.pyx grammars/treegraft_grammars/*.pxd grammars/treegraft_grammars/simulator/*)
+MODEL := daemon/treegraft_daemon/engine/model
+NATIVE := setup.py $(wildcard grammars/treegraft_grammars/*.pyx grammars/treegraft_grammars/*.pxd grammars/treegraft_grammars/simulator/* \
+    $(MODEL)/*.pyx $(MODEL)/native/*)
 
 .PHONY: demo test lint check-all editors cluster dist clean
 
@@ -18,9 +20,11 @@ lint: .venv/full
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Everything, with the fetched corpora and the slow suites: half an hour on two cores.
+# Everything, with the fetched corpora, a real model and the slow suites: half an hour on two cores.
 check-all: .venv/full lint
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[models,bench]" -c constraints.txt
 	$(BIN)/python tests/sources.py
+	$(BIN)/python tests/real_model.py
 	$(BIN)/python -m pytest -q -m "not gpu and not editor and not cluster" --timeout 3600
 
 # Real Neovims, Emacs, Helix and VS Code, fetched into .cache/editors (2 GB, Debian, some minutes).
@@ -64,4 +68,4 @@ dist: .venv/base
 	@touch $@
 
 clean:
-	rm -rf .venv build *.egg-info grammars/treegraft_grammars/*.so grammars/treegraft_grammars/_simulator.c
+	rm -rf .venv build *.egg-info grammars/treegraft_grammars/*.so grammars/treegraft_grammars/_simulator.c $(MODEL)/*.so $(MODEL)/_decoder.c

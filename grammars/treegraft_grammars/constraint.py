@@ -11,7 +11,6 @@ its grammar where that accepts what the language does not; `grammar_for(language
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cache
@@ -21,29 +20,15 @@ from threading import Lock
 from . import _simulator
 from ._simulator import ParseState, Simulator, UnsupportedAbi
 from .edits import common_prefix
+from .native import check_freshness, source_digest
 from .overlays import Overlay, overlay_for
 from .registry import UnsupportedGrammar, load, row_of
 
 __all__ = ["Grammar", "ParseState", "Parsed", "grammar_for"]
 
 
-def source_digest(folder: Path) -> str | None:
-    """What setup.py compiled in, computed from the sources beside this module; None where they are not installed."""
-    if not (folder / "_simulator.pyx").exists():
-        return None
-    sources = [*folder.glob("_simulator.pyx"), *folder.glob("simulator/*.c"), *folder.glob("simulator/*.h")]
-    hasher = hashlib.sha256()
-    for path in sorted([*sources, *folder.glob("*.pxd")], key=lambda path: path.name):
-        hasher.update(path.read_bytes())
-    return hasher.hexdigest()[:16]
-
-
-def _check_freshness(compiled: str, present: str | None) -> None:
-    if present is not None and present != compiled:
-        raise ImportError("native module is older than its sources; run pip install -e .")
-
-
-_check_freshness(_simulator.SOURCE_DIGEST, source_digest(Path(__file__).parent))
+FOLDER = Path(__file__).parent
+check_freshness(_simulator.SOURCE_DIGEST, source_digest(FOLDER / "_simulator.pyx", FOLDER / "simulator"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ All sample at temperature 1 and stop by the same rules: where the suffix may fol
 file parses with the text in its place. Exact: the text is what the author wrote, but for blanks at the end. Similarity:
 1 - edit distance / length of the longer. Times are of this machine; the ways take turns, hole by hole. Intervals are 95 %
 bootstrap over holes. `--write` puts the table and the plots into docs/ (plots want matplotlib). The packages come from
-the training cache (`python -m treegraft_daemon.training --fetch-only` fills it).
+the training cache (`python -m treegraft_daemon.training --fetch-only` fills it), SmolLM2 from `tests/real_model.py`; it
+may have read them when it was trained.
 """
 
 from __future__ import annotations
@@ -27,10 +28,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent.parent))  # the helpers of the tests, when run as a script
+
 import numpy as np
+import real_model
 
 from treegraft_daemon.engine.completion import Budget, Writer, world_of
-from treegraft_daemon.engine.model.law import Sampling
+from treegraft_daemon.engine.model.law import Law, Sampling
+from treegraft_daemon.engine.model.loading import load
 from treegraft_daemon.engine.model.mixture import GLOBAL_SLOTS, MixtureLaw, Weights, load_embedded
 from treegraft_daemon.engine.particles import Particle, World, explore, posterior
 from treegraft_daemon.engine.stopping import Free, Place, Stopping
@@ -63,7 +68,7 @@ class Outcome:
 class Attempt:
     """One hole before one law, as all ways need it."""
 
-    law: MixtureLaw
+    law: Law
     hole: Hole
     judge: Judge
     rng: np.random.Generator
@@ -203,21 +208,23 @@ def distance(a: bytes, b: bytes) -> int:
     return row[-1]
 
 
-def laws() -> dict[str, MixtureLaw]:
-    """The embedded law, and the n-grams in it alone: they read nothing but the last few tokens."""
+def ngrams_alone() -> Law:
+    """The n-grams of the embedded law: they read nothing but the last few tokens."""
     embedded = load_embedded()
     tables = {kind: np.zeros_like(table) for kind, table in embedded.weights.tables.items()}
     for kind, table in tables.items():
         table[GLOBAL_SLOTS] = embedded.weights.tables[kind][GLOBAL_SLOTS]
-    return {
-        "embedded": embedded,
-        "n-grams alone": MixtureLaw(embedded.tokenizer, embedded.tables, Weights(tables)),
-    }
+    return MixtureLaw(embedded.tokenizer, embedded.tables, Weights(tables))
 
 
-def measure(
-    law: MixtureLaw, language: str, drawn: list[Hole], names: list[str], seed: int
-) -> Iterator[dict[str, Outcome]]:
+LAWS: dict[str, Callable[[], Law]] = {
+    "embedded": load_embedded,
+    "SmolLM2-135M": lambda: load(str(real_model.FOLDER)),
+    "n-grams alone": ngrams_alone,
+}
+
+
+def measure(law: Law, language: str, drawn: list[Hole], names: list[str], seed: int) -> Iterator[dict[str, Outcome]]:
     """Every way once over each hole whose file parses."""
     judge = Judge(language)
     for idx, hole in enumerate(drawn):
@@ -260,7 +267,7 @@ def measured(options: argparse.Namespace) -> Found:
     files = corpus.read_part("test", options.cache)
     rng, found = np.random.default_rng(0), Found()
     for law_name in options.laws:
-        law, together = laws()[law_name], []
+        law, together = LAWS[law_name](), []
         for language in options.languages:
             drawn = list(holes(files, language, options.holes, options.seed, 1.0))
             ours = list(measure(law, language, drawn, options.ways, options.seed))
@@ -314,7 +321,7 @@ def main() -> int:
         "--holes", type=int, default=110, help="per language; where the file does not parse it is passed over"
     )
     parser.add_argument("--languages", nargs="*", default=LANGUAGES, choices=LANGUAGES)
-    parser.add_argument("--laws", nargs="*", default=list(laws()), choices=list(laws()))
+    parser.add_argument("--laws", nargs="*", default=list(LAWS), choices=list(LAWS))
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--cache", type=Path, default=Path(".cache/training"))

@@ -1,3 +1,4 @@
+SOURCE_DIGEST: str
 GROUP: int
 
 def quantise(weights: int, n: int, codes: int, scales: int) -> None: ...

@@ -60,6 +60,16 @@ cdef extern from "decoder.h" nogil:
     bint decoder_step(CDecoder *decoder, const Step *step)
     void c_quantise "quantise"(const float *weights, int64_t n, int8_t *codes, float *scales)
 
+cdef extern from *:
+    """
+    #ifndef TREEGRAFT_SOURCE_DIGEST
+    #define TREEGRAFT_SOURCE_DIGEST ""
+    #endif
+    static const char treegraft_source_digest[] = TREEGRAFT_SOURCE_DIGEST;
+    """
+    const char *treegraft_source_digest
+
+SOURCE_DIGEST = treegraft_source_digest.decode("ascii")
 GROUP = GROUP_
 
 

@@ -14,11 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from treegraft_daemon.engine.model._decoder import GROUP, NativeDecoder, quantise
+from treegraft_daemon.engine.model._decoder import GROUP, SOURCE_DIGEST, NativeDecoder, quantise
 from treegraft_daemon.engine.model.decoder import Shape
 from treegraft_daemon.engine.model.kv_arena import Arena, Span
 from treegraft_daemon.engine.model.law import Progress, unheard
 from treegraft_daemon.engine.model.network import weights_of
+from treegraft_grammars.native import check_freshness, source_digest
+
+FOLDER = Path(__file__).parent
+check_freshness(SOURCE_DIGEST, source_digest(FOLDER / "_decoder.pyx", FOLDER / "native"))
 
 EMBEDDING, HEAD, NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
 MATRICES = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj",

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -29,8 +30,10 @@ from treegraft_daemon.engine.model.prompt import Format, Room, build
 CHUNK = 256
 # Positions that a prompt leaves for what will be written.
 RESERVED = 256
-# A longer prompt says little more. On a CPU, reading it takes longer than anybody waits.
-MOST_TOKENS = {"cpu": 1536, "mps": 4096, "cuda": 8192}
+# A longer prompt says little more.
+MOST_TOKENS = {"mps": 4096, "cuda": 8192}
+# On a CPU, the largest of these that is read within so many seconds, or the smallest: nobody waits longer.
+CPU_TOKENS, READ_S, PROBED = (1536, 768, 384), 3.0, 48
 
 
 class TransformerLaw:
@@ -220,5 +223,15 @@ def _the_end(token: int) -> Draws:
 def room_for(network: Network, form: Format) -> Room:
     """What a prompt may hold: the model's context without what is reserved, within what its device reads in time."""
     reserved = min(RESERVED, network.context // 4)
-    most = MOST_TOKENS.get(network.device.type, MOST_TOKENS["cpu"])
+    most = MOST_TOKENS.get(network.device.type) or _readable(network)
     return Room.of(min(network.context - reserved, most), form.order)
+
+
+def _readable(network: Network) -> int:
+    """The largest of CPU_TOKENS that is read in time, told from the second of two short readings."""
+    ids = torch.arange(PROBED) % network.vocab_size
+    network.all_logits(ids, 1)
+    start = perf_counter()
+    network.all_logits(ids, 1)
+    n_read = READ_S * PROBED / (perf_counter() - start)
+    return next((n for n in CPU_TOKENS if n <= n_read), CPU_TOKENS[-1])
