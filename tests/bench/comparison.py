@@ -31,8 +31,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the helpers of the tests, when run as a script
 
 import numpy as np
-import real_model
 
+import real_model
 from treegraft_daemon.engine.completion import Budget, Writer, world_of
 from treegraft_daemon.engine.model.law import Law, Sampling
 from treegraft_daemon.engine.model.loading import load

@@ -258,3 +258,32 @@ def test_writing_past_the_models_context_ends(model_folder: Folder) -> None:
         if len(draws.ids) == 1 and int(draws.ids[0]) in law.end_tokens:
             return
     raise AssertionError("it went on for ever")
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.01, 1536), (0.15, 768), (1.0, 384), (100.0, 384)])
+def test_a_prompt_on_a_cpu_is_as_long_as_it_is_read_in_time(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, expected: int
+) -> None:
+    """`seconds` for 48 tokens, the first reading apart, which waits for what was never touched."""
+    import torch
+
+    from treegraft_daemon.engine.model import transformer
+    from treegraft_daemon.engine.model.prompt import PLAIN, PSM, Format
+
+    clock = iter([0.0, seconds])
+    monkeypatch.setattr(transformer, "perf_counter", lambda: next(clock))
+
+    class Measured:
+        device, vocab_size, context = torch.device("cpu"), 640, 8192
+
+        def next_logits(self, ids: torch.Tensor, span: object) -> torch.Tensor:
+            raise AssertionError("no memory is needed to measure")
+
+        def all_logits(self, ids: torch.Tensor, n_last: int | None = None) -> torch.Tensor:
+            assert len(ids) == 48
+            return torch.zeros(1, 640)
+
+    room = transformer.room_for(Measured(), Format(PLAIN if expected == 768 else PSM, ()))
+    assert room.n_tokens == expected
+    assert (room.suffix_bytes == 0) == (expected == 768)
+    assert room.prefix_bytes + room.suffix_bytes + room.sibling_bytes == 3 * expected
