@@ -11,6 +11,9 @@
 #define AHEAD 4096
 /* Up to so many vectors a matrix is widened in registers, for more in the cache. */
 #define FEW 5
+/* Rows of a matrix that a thread takes at a time, a multiple of 8; of wide ones as many as 128 KB hold. */
+#define BAND 32
+#define BAND_FLOATS 32768
 
 #define JOINED(a, b) a##b
 #define NAME(x) JOINED(plain_, x)
@@ -30,11 +33,9 @@
 /* Tokens whose queries meet a block of keys together, and the places of such a block: 16 KB of keys of 64 floats. */
 #define QUERY_TOKENS 8
 #define BLOCK 64
-/* Rows of a matrix that a thread takes at a time; a multiple of 4. */
-#define TAKEN 32
 
 typedef struct {
-    void (*four_rows)(const Matrix *const[4], const int[4], const float *, int, float *, float *);
+    void (*band)(const Matrix *, int, int, const float *, int, float *, float *);
     void (*widen)(const Matrix *, int, float *);
     void (*norm)(const float *, const float *, int, float, float *);
     void (*gated)(float *, const float *, int);
@@ -44,17 +45,17 @@ typedef struct {
 } Kernels;
 
 static const Kernels PLAIN = {
-    plain_four_rows, plain_widen, plain_norm, plain_gated, plain_score_dims, plain_gather_dims, plain_softmax,
+    plain_band, plain_widen, plain_norm, plain_gated, plain_score_dims, plain_gather_dims, plain_softmax,
 };
 #ifdef __x86_64__
 static const Kernels AVX2 = {
-    avx2_four_rows, avx2_widen, avx2_norm, avx2_gated, avx2_score_dims, avx2_gather_dims, avx2_softmax,
+    avx2_band, avx2_widen, avx2_norm, avx2_gated, avx2_score_dims, avx2_gather_dims, avx2_softmax,
 };
 #endif
 
 typedef struct {
-    float *room;    /* four wide rows */
-    float *four;    /* [tokens, 4] */
+    float *room;    /* wide rows */
+    float *band;    /* [tokens, BAND] */
     float *scores;  /* [QUERY_TOKENS * heads of a group, places] */
     float *queries, *gathered;  /* [QUERY_TOKENS * heads of a group, head_dim] */
 } Scratch;
@@ -62,7 +63,6 @@ typedef struct {
 struct Decoder {
     Model model;
     const Kernels *kernels;
-    int widest;  /* the most columns of any matrix */
 
     /* Activations of a step, [tokens, ...]. */
     int64_t n_tokens, n_places;  /* what there is room for */
@@ -163,29 +163,24 @@ static void normalise(Worker *worker, const float *weight) {
     done(worker);
 }
 
-/* out [count, rows] = x [count, columns] times the matrix, + bias; added to what is there if so wished. */
-static void multiply_rows(
+/* Rows [first, last) of out [count, rows] = x [count, columns] times the matrix, + bias; added to what is there or not. */
+static void multiply_band(
     Worker *worker, const Matrix *matrix, int first, int last, const float *x, int count, float *out, bool adds
 ) {
-    const Matrix *const four[4] = {matrix, matrix, matrix, matrix};
-    for (int row = first; row < last; row += 4) {
-        int rows[4];
-        for (int r = 0; r < 4; r++)
-            rows[r] = row + r < last ? row + r : last - 1;
-        worker->decoder->kernels->four_rows(four, rows, x, count, worker->scratch->room, worker->scratch->four);
-        for (int m = 0; m < count; m++)
-            for (int r = 0; r < 4 && row + r < last; r++) {
-                float *to = out + (int64_t)m * matrix->rows + row + r;
-                float found = worker->scratch->four[4 * m + r] + (matrix->bias ? matrix->bias[row + r] : 0);
-                *to = adds ? *to + found : found;
-            }
-    }
+    const float *band = worker->scratch->band;
+    worker->decoder->kernels->band(matrix, first, last, x, count, worker->scratch->room, worker->scratch->band);
+    for (int m = 0; m < count; m++)
+        for (int row = first; row < last; row++) {
+            float *to = out + (int64_t)m * matrix->rows + row;
+            float found = band[(int64_t)m * BAND + row - first] + (matrix->bias ? matrix->bias[row] : 0);
+            *to = adds ? *to + found : found;
+        }
 }
 
 static void multiply(Worker *worker, const Matrix *matrix, const float *x, int count, float *out, bool adds) {
     int64_t first, last;
-    while (take(worker, matrix->rows, TAKEN, &first, &last))
-        multiply_rows(worker, matrix, (int)first, (int)last, x, count, out, adds);
+    while (take(worker, matrix->rows, BAND, &first, &last))
+        multiply_band(worker, matrix, (int)first, (int)last, x, count, out, adds);
 }
 
 static void turn(float *vector, const float *turns, int dim, float scale) {
@@ -305,9 +300,9 @@ static void feed_forward(Worker *worker, const Layer *layer) {
     Decoder *decoder = worker->decoder;
     int count = count_of(worker);
     int64_t first, last, inner = decoder->model.inner;
-    while (take(worker, inner, TAKEN, &first, &last)) {
-        multiply_rows(worker, &layer->gate, (int)first, (int)last, decoder->normed, count, decoder->gate, false);
-        multiply_rows(worker, &layer->up, (int)first, (int)last, decoder->normed, count, decoder->up, false);
+    while (take(worker, inner, BAND, &first, &last)) {
+        multiply_band(worker, &layer->gate, (int)first, (int)last, decoder->normed, count, decoder->gate, false);
+        multiply_band(worker, &layer->up, (int)first, (int)last, decoder->normed, count, decoder->up, false);
         for (int m = 0; m < count; m++)
             decoder->kernels->gated(
                 decoder->gate + m * inner + first, decoder->up + m * inner + first, (int)(last - first)
@@ -411,9 +406,9 @@ static bool reserve(Decoder *decoder, int64_t n_tokens, int64_t n_places) {
                 return false;
         }
         for (int i = 0; i < decoder->n_threads; i++) {
-            free(decoder->scratch[i].four);
-            decoder->scratch[i].four = floats(4 * n_tokens);
-            if (decoder->scratch[i].four == NULL)
+            free(decoder->scratch[i].band);
+            decoder->scratch[i].band = floats(BAND * n_tokens);
+            if (decoder->scratch[i].band == NULL)
                 return false;
         }
         decoder->n_tokens = n_tokens;
@@ -457,12 +452,11 @@ Decoder *decoder_new(const Model *model, int n_threads, bool portable) {
     }
     memcpy(decoder->model.layers, model->layers, model->n_layers * sizeof *model->layers);
     int64_t queries = (int64_t)QUERY_TOKENS * (model->n_heads / model->n_kv_heads) * model->head_dim;
-    decoder->widest = model->hidden > model->inner ? model->hidden : model->inner;
-    if (model->n_heads * model->head_dim > decoder->widest)
-        decoder->widest = model->n_heads * model->head_dim;
+    int widest = model->hidden > model->inner ? model->hidden : model->inner;
+    widest = model->n_heads * model->head_dim > widest ? model->n_heads * model->head_dim : widest;
     for (int i = 0; i < n_threads; i++) {
         Scratch *scratch = &decoder->scratch[i];
-        scratch->room = floats(4 * (int64_t)decoder->widest);
+        scratch->room = floats(4 * (int64_t)widest > BAND_FLOATS ? 4 * (int64_t)widest : BAND_FLOATS);
         scratch->queries = floats(queries);
         scratch->gathered = floats(queries);
         if (!scratch->room || !scratch->queries || !scratch->gathered) {
@@ -493,7 +487,7 @@ void decoder_free(Decoder *decoder) {
         pthread_join(decoder->threads[i], NULL);
     for (int i = 0; decoder->scratch && i < decoder->n_threads; i++) {
         Scratch *scratch = &decoder->scratch[i];
-        float *owned[] = {scratch->room, scratch->four, scratch->scores, scratch->queries, scratch->gathered};
+        float *owned[] = {scratch->room, scratch->band, scratch->scores, scratch->queries, scratch->gathered};
         for (size_t j = 0; j < sizeof owned / sizeof *owned; j++)
             free(owned[j]);
     }

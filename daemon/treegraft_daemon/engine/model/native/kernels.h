@@ -53,17 +53,20 @@ static void NAME(widen)(const Matrix *matrix, int row, float *out) {
     }
 }
 
-/* Two rows times `count` vectors [count, columns], count <= 5, widened on the way: out [count, 4], its first or last two. */
+/* Rows `one` and `other` times `count` vectors [count, columns], widened on the way: into out[m * stride] and [.. + 1]. */
 static inline __attribute__((always_inline)) void NAME(pair)(
-    const Matrix *one, const Matrix *other, int row, int other_row, const float *x, int count, float *out
+    const Matrix *matrix, int one, int other, const float *x, int count, float *out, int stride
 ) {
-    int n = one->columns;
-    const int8_t *codes = one->codes + (int64_t)row * n, *other_codes = other->codes + (int64_t)other_row * n;
-    const float *scales = one->scales + (int64_t)row * (n / GROUP);
-    const float *other_scales = other->scales + (int64_t)other_row * (n / GROUP);
-    WIDE sums[5][2];
-    for (int m = 0; m < count; m++)
+    int n = matrix->columns;
+    const int8_t *codes = matrix->codes + (int64_t)one * n, *other_codes = matrix->codes + (int64_t)other * n;
+    const float *scales = matrix->scales + (int64_t)one * (n / GROUP);
+    const float *other_scales = matrix->scales + (int64_t)other * (n / GROUP);
+    const float *vector[FEW];
+    WIDE sums[FEW][2];
+    for (int m = 0; m < count; m++) {
+        vector[m] = x + (int64_t)m * n;
         sums[m][0] = sums[m][1] = NAME(all)(0);
+    }
     for (int at = 0; at < n; at += GROUP) {
         __builtin_prefetch(codes + at + AHEAD);
         __builtin_prefetch(other_codes + at + AHEAD);
@@ -71,15 +74,15 @@ static inline __attribute__((always_inline)) void NAME(pair)(
         for (int i = at; i < at + GROUP; i += 8) {
             WIDE a = NAME(load_codes)(codes + i) * scale, b = NAME(load_codes)(other_codes + i) * other_scale;
             for (int m = 0; m < count; m++) {
-                WIDE y = NAME(load)(x + (int64_t)m * n + i);
+                WIDE y = NAME(load)(vector[m] + i);
                 sums[m][0] += a * y;
                 sums[m][1] += b * y;
             }
         }
     }
     for (int m = 0; m < count; m++) {
-        out[4 * m] = NAME(sum)(sums[m][0]);
-        out[4 * m + 1] = NAME(sum)(sums[m][1]);
+        out[m * stride] = NAME(sum)(sums[m][0]);
+        out[m * stride + 1] = NAME(sum)(sums[m][1]);
     }
 }
 
@@ -101,63 +104,80 @@ static float NAME(row_times)(const Matrix *matrix, int row, const float *x) {
     return NAME(sum)(total);
 }
 
-/* Four wide rows [4, n] times `count` vectors [count, stride], count <= 3: out [count, 4]. */
+/* Four wide rows [4, n] times `count` vectors [count, n], count <= 3: into out[m * stride] and the three after it. */
 static inline __attribute__((always_inline)) void NAME(tile)(
-    const float *rows, int n, const float *x, int stride, int count, float *out
+    const float *rows, int n, const float *x, int count, float *out, int stride
 ) {
+    const float *row[4] = {rows, rows + n, rows + 2 * n, rows + 3 * n};
+    const float *vector[3] = {x, x + n, x + 2 * (int64_t)n};
     WIDE sums[3][4];
     for (int m = 0; m < count; m++)
         for (int r = 0; r < 4; r++)
             sums[m][r] = NAME(all)(0);
+    /* Twelve sums, three vectors and a row at a time: as many registers as there are. */
     for (int i = 0; i < n; i += 8) {
-        WIDE a = NAME(load)(rows + i), b = NAME(load)(rows + n + i);
-        WIDE c = NAME(load)(rows + 2 * n + i), d = NAME(load)(rows + 3 * n + i);
-        for (int m = 0; m < count; m++) {
-            WIDE y = NAME(load)(x + m * stride + i);
-            sums[m][0] += a * y;
-            sums[m][1] += b * y;
-            sums[m][2] += c * y;
-            sums[m][3] += d * y;
+        WIDE y[3];
+        for (int m = 0; m < count; m++)
+            y[m] = NAME(load)(vector[m] + i);
+        for (int r = 0; r < 4; r++) {
+            WIDE w = NAME(load)(row[r] + i);
+            for (int m = 0; m < count; m++)
+                sums[m][r] += w * y[m];
         }
     }
     for (int m = 0; m < count; m++)
         for (int r = 0; r < 4; r++)
-            out[4 * m + r] = NAME(sum)(sums[m][r]);
+            out[m * stride + r] = NAME(sum)(sums[m][r]);
 }
 
-/* Four rows of matrices of equal width times all vectors x [count, columns]: out [count, 4]. room: 4 * columns. */
-static void NAME(four_rows)(
-    const Matrix *const matrices[4], const int rows[4], const float *x, int count, float *room, float *out
+/* Rows [first, last) of the matrix, at most BAND, times the vectors x [count, columns].
+ *
+ * out [count, BAND]: may be written up to the next multiple of 4 rows. room: wide rows, BAND_FLOATS or four rows of them.
+ * Few vectors meet the weights as they come from memory. For many the rows are widened once into the cache, and three
+ * vectors at a time, which stay in the innermost, pass along them. */
+static void NAME(band)(
+    const Matrix *matrix, int first, int last, const float *x, int count, float *room, float *out
 ) {
-    int n = matrices[0]->columns;
+    int n = matrix->columns;
     if (count == 1) {
-        for (int r = 0; r < 4; r++)
-            out[r] = NAME(row_times)(matrices[r], rows[r], x);
+        for (int row = first; row < last; row++)
+            out[row - first] = NAME(row_times)(matrix, row, x);
         return;
     }
     if (count <= FEW) {
-        for (int r = 0; r < 4; r += 2) {
-            const Matrix *a = matrices[r], *b = matrices[r + 1];
+        for (int row = first; row < last; row += 2) {
+            int other = row + 1 < last ? row + 1 : row;
+            float *to = out + (row - first);
             if (count == 2)
-                NAME(pair)(a, b, rows[r], rows[r + 1], x, 2, out + r);
+                NAME(pair)(matrix, row, other, x, 2, to, BAND);
             else if (count == 3)
-                NAME(pair)(a, b, rows[r], rows[r + 1], x, 3, out + r);
+                NAME(pair)(matrix, row, other, x, 3, to, BAND);
             else if (count == 4)
-                NAME(pair)(a, b, rows[r], rows[r + 1], x, 4, out + r);
+                NAME(pair)(matrix, row, other, x, 4, to, BAND);
             else
-                NAME(pair)(a, b, rows[r], rows[r + 1], x, 5, out + r);
+                NAME(pair)(matrix, row, other, x, 5, to, BAND);
         }
         return;
     }
-    for (int r = 0; r < 4; r++)
-        NAME(widen)(matrices[r], rows[r], room + (int64_t)r * n);
-    int m = 0;
-    for (; m + 3 <= count; m += 3)
-        NAME(tile)(room, n, x + (int64_t)m * n, n, 3, out + 4 * m);
-    if (count - m == 2)
-        NAME(tile)(room, n, x + (int64_t)m * n, n, 2, out + 4 * m);
-    else if (count - m == 1)
-        NAME(tile)(room, n, x + (int64_t)m * n, n, 1, out + 4 * m);
+    int fitting = BAND_FLOATS / n / 4 * 4;
+    fitting = fitting < 4 ? 4 : fitting;
+    for (int start = first; start < last; start += fitting) {
+        int n_rows = last - start < fitting ? last - start : fitting;
+        int whole = (n_rows + 3) / 4 * 4;
+        for (int r = 0; r < whole; r++)
+            NAME(widen)(matrix, start + (r < n_rows ? r : n_rows - 1), room + (int64_t)r * n);
+        for (int m = 0; m < count; m += 3)
+            for (int r = 0; r < whole; r += 4) {
+                const float *rows = room + (int64_t)r * n, *vectors = x + (int64_t)m * n;
+                float *to = out + (int64_t)m * BAND + (start - first) + r;
+                if (count - m >= 3)
+                    NAME(tile)(rows, n, vectors, 3, to, BAND);
+                else if (count - m == 2)
+                    NAME(tile)(rows, n, vectors, 2, to, BAND);
+                else
+                    NAME(tile)(rows, n, vectors, 1, to, BAND);
+            }
+    }
 }
 
 static void NAME(norm)(const float *x, const float *weight, int n, float eps, float *out) {
@@ -201,10 +221,10 @@ static inline __attribute__((always_inline)) void NAME(gather)(
 ) {
     for (int q = 0; q < n_queries; q++) {
         const float *share = shares + (int64_t)q * stride;
-        for (int i = 0; i < dim; i += 32) {
-            int left = dim - i < 32 ? dim - i : 32;
+        for (int i = 0; i < dim; i += 64) {
+            int left = dim - i < 64 ? dim - i : 64;
             float *to = out + q * dim + i;
-            WIDE sums[4];
+            WIDE sums[8];
             for (int j = 0; j < left; j += 8)
                 sums[j / 8] = NAME(load)(to + j);
             for (int place = 0; place < n; place++) {

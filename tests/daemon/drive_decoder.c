@@ -1,0 +1,90 @@
+/* Random models and steps of all kinds through the native decoder, for the sanitizers: see test_int8_network.py. */
+#include "decoder.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define VOCAB 321
+#define HIDDEN 192
+#define INNER 128
+#define LAYERS 3
+#define CAPACITY 700
+#define SLOTS 9
+#define ROWS 11
+
+static float *numbers(long n) {
+    float *made = malloc(n * sizeof(float));
+    for (long i = 0; i < n; i++)
+        made[i] = (rand() % 2001 - 1000) / 3000.0f;
+    return made;
+}
+
+static Matrix matrix(int rows, int columns, bool biased) {
+    float *wide = numbers((long)rows * columns);
+    int8_t *codes = malloc((long)rows * columns);
+    float *scales = malloc((long)rows * columns / GROUP * sizeof(float));
+    quantise(wide, (long)rows * columns, codes, scales);
+    free(wide);
+    return (Matrix){codes, scales, biased ? numbers(rows) : NULL, rows, columns};
+}
+
+static void step(
+    Decoder *decoder, const Memory *memory, int rows, int tokens, int n_prefix, int n_before, int first_row, int n_last
+) {
+    int32_t *ids = malloc((long)rows * tokens * sizeof *ids);
+    for (int i = 0; i < rows * tokens; i++)
+        ids[i] = rand() % VOCAB;
+    float *logits = malloc((long)rows * n_last * VOCAB * sizeof(float));
+    Step one = {ids, rows, tokens, memory, CAPACITY, SLOTS, n_prefix, n_before, first_row, n_last, logits};
+    if (!decoder_step(decoder, &one))
+        exit(1);
+    for (long i = 0; i < (long)rows * n_last * VOCAB; i++)
+        if (!isfinite(logits[i]))
+            exit(2);
+    free(ids);
+    free(logits);
+}
+
+static void drive(int n_heads, int n_kv_heads, int head_dim, int n_threads, bool portable) {
+    int heads = n_heads * head_dim, kv = n_kv_heads * head_dim;
+    Layer layers[LAYERS];
+    Memory memory[LAYERS];
+    for (int i = 0; i < LAYERS; i++) {
+        layers[i] = (Layer){
+            numbers(HIDDEN), numbers(HIDDEN), matrix(heads, HIDDEN, true), matrix(kv, HIDDEN, true),
+            matrix(kv, HIDDEN, false), matrix(HIDDEN, heads, false), matrix(INNER, HIDDEN, false),
+            matrix(INNER, HIDDEN, false), matrix(HIDDEN, INNER, false),
+        };
+        long prefix = (long)CAPACITY * kv, tails = (long)ROWS * SLOTS * kv;
+        memory[i] = (Memory){numbers(prefix), numbers(prefix), numbers(tails), numbers(tails)};
+    }
+    Matrix embedding = matrix(VOCAB, HIDDEN, false);
+    Model model = {
+        VOCAB, HIDDEN, INNER, LAYERS, n_heads, n_kv_heads, head_dim, 1e-5f, numbers(head_dim / 2), numbers(HIDDEN),
+        embedding, embedding, layers,
+    };
+    Decoder *decoder = decoder_new(&model, n_threads, portable);
+    int n_prefix = 0, pieces[] = {1, 77, 256, 9, 12, 15};
+    for (int i = 0; i < 6; i++) {
+        step(decoder, memory, 1, pieces[i], n_prefix, -1, 0, i % 2 ? pieces[i] : 1);
+        n_prefix += pieces[i];
+    }
+    for (int rows = 1; rows <= 9; rows++) {
+        for (int n_before = 0; n_before < 4; n_before++)
+            step(decoder, memory, rows, 1, n_prefix, n_before, 0, 1);
+        step(decoder, memory, 2, 3, n_prefix, 4, rows, 1);
+    }
+    decoder_free(decoder);
+}
+
+int main(void) {
+    for (int portable = 0; portable < 2; portable++) {
+        drive(6, 2, 64, 1, portable);
+        drive(6, 2, 32, 2, portable);
+        drive(3, 1, 128, 3, portable);
+        drive(4, 4, 48, 4, portable);
+    }
+    puts("done");
+    return 0;
+}
