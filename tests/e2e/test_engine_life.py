@@ -11,14 +11,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from treegraft_daemon import engine_client
-from treegraft_daemon.config import Settings
+from treegraft_daemon.config import Precision, Settings
 from treegraft_daemon.endpoint import endpoint_of
 from treegraft_daemon.engine_client import EngineClient
 from treegraft_daemon.errors import ConfigError, EngineError, EngineFailed, EngineUnreachable, TreegraftError
@@ -246,3 +246,20 @@ async def test_an_idle_engine_lets_go_of_the_model_and_loads_it_again(settings: 
 
 def resident_kb(pid: int) -> int:
     return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("precision", "copying", "told"),
+    [("auto", False, "by Int8Network, asked"), ("full", True, "by PlainNetwork with copying, asked")],
+)
+async def test_an_engine_started_on_demand_loads_as_the_settings_say(
+    settings: Settings, model_folder: Callable[[str], Path], precision: Precision, copying: bool, told: str
+) -> None:
+    model = str(model_folder("even_qwen"))
+    wanted = replace(settings, model=model, precision=precision, copying=copying)
+    client = await engine_client.connect(wanted, start=True)
+    await ask(client)
+    assert (await client.status()).model == model
+    assert told in endpoint_of(wanted).log.read_text()
+    await client.close()

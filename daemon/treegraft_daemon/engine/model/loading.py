@@ -87,7 +87,8 @@ def load_folder(
     eos = _ids(config.get("eos_token_id")) + (
         _ids(read_json(generation).get("eos_token_id")) if generation.exists() else []
     )
-    log.info("%s on %s, asked in the order %s: %s", name, network.device, form.order, type(network).__name__)
+    kind = type(network).__name__ + (" with copying" if copying else "")
+    log.info("%s on %s by %s, asked in the order %s", name, network.device, kind, form.order)
     copies = copied.Copies(tokenizer, Weights.load(copied.WEIGHTS)) if copying else None
     return TransformerLaw(name, network, tokenizer, form, end_tokens(tokenizer, eos), copies)
 
