@@ -25,7 +25,7 @@ def extension(pyx: Path, folder: Path, flags: list[str]) -> Extension:
         ],
         py_limited_api=True,
         extra_compile_args=flags,
-        extra_link_args=["-pthread"],
+        extra_link_args=["-pthread", "-lm"],
     )
 
 

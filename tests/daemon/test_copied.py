@@ -97,6 +97,15 @@ def test_rows_are_the_models_law_with_what_was_said_folded_in(law: TransformerLa
         assert np.exp(whole(ours, len(law.vocabulary))) == pytest.approx(expected, abs=1e-4)
 
 
+def test_rows_begin_anew_at_each_fork(law: TransformerLaw) -> None:
+    law.prefill(context(TEXT[:600] + b"\n", TEXT[600:], SIBLING), sampling(), never)
+    first = [law.fork(2), law.step([10, 20], [b"", b""])][1]
+    law.step([30, 40], [b"", b""])
+    again = [law.fork(2), law.step([10, 20], [b"", b""])][1]
+    for one, other in zip(first, again, strict=True):
+        assert np.array_equal(one.ids, other.ids) and np.allclose(one.logprobs, other.logprobs)
+
+
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
 def test_mixed_laws_sum_to_one(law: TransformerLaw, temperature: float) -> None:
     law.prefill(context(TEXT[:500], TEXT[500:], SIBLING), sampling(temperature), never)

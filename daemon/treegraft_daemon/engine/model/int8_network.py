@@ -27,6 +27,8 @@ check_freshness(SOURCE_DIGEST, source_digest(FOLDER / "_decoder.pyx", FOLDER / "
 EMBEDDING, HEAD, NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
 MATRICES = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj",
             "mlp.up_proj", "mlp.down_proj")  # fmt: skip
+# More threads than these wait for memory, and for each other.
+MOST_THREADS = 16
 # Without memory, all of a text is read in pieces, as in service.
 PIECE = 256
 
@@ -125,7 +127,7 @@ def load_int8(folder: Path, shape: Shape, tell: Progress = unheard) -> Int8Netwo
     for name, tensor in weights_of(folder, shape, torch.device("cpu"), torch.float32, tell):
         wide = np.ascontiguousarray(tensor.numpy())
         weights[name] = _rounded(wide) if wide.ndim == 2 else (wide.copy(),)
-    return Int8Network(shape, weights, torch.get_num_threads())
+    return Int8Network(shape, weights, min(torch.get_num_threads(), MOST_THREADS))
 
 
 def _rounded(wide: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

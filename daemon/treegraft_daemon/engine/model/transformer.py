@@ -92,7 +92,7 @@ class TransformerLaw:
     def fork(self, n: int) -> list[Draws]:
         """See `law.Law`."""
         self._arena.fork(n)
-        self._places = [list(row) for row in self._places[:1] for _ in range(n)]
+        self._places = [row[:1] for row in self._places[:1] for _ in range(n)]
         return [self._draws(self._first) for _ in range(n)]
 
     def step(self, tokens: Sequence[int], owed: Sequence[bytes]) -> list[Draws]:

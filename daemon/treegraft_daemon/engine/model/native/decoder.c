@@ -230,21 +230,25 @@ static int smaller(int a, int b) {
     return a < b ? a : b;
 }
 
-/* Queries of tokens [first, last) that share a key head: each sees the prefix, and its row up to itself. */
-static void attend_together(Worker *worker, const Memory *memory, int head, int first, int last) {
+/* `n_each` queries, from number `query` on, of tokens [first, last): each sees the prefix, and its row up to itself.
+ *
+ * They share the key head `head`, so that a block of its keys is brought once for all of them. */
+static void attend_together(
+    Worker *worker, const Memory *memory, int head, int query, int n_each, int first, int last
+) {
     Decoder *decoder = worker->decoder;
     const Kernels *kernels = decoder->kernels;
     const Step *step = worker->step;
     Scratch *scratch = worker->scratch;
-    int dim = decoder->model.head_dim, n_heads = decoder->model.n_heads, group = n_heads / decoder->model.n_kv_heads;
-    int n_queries = (last - first) * group;
+    int dim = decoder->model.head_dim, n_heads = decoder->model.n_heads;
+    int n_queries = (last - first) * n_each;
     int stride = (int)decoder->n_places;
     bool in_prefix = step->n_before < 0;
     int n_shared = in_prefix ? step->n_prefix + last : step->n_prefix;  /* a token of the prefix sees less, below */
     for (int m = first; m < last; m++)
         memcpy(
-            scratch->queries + (int64_t)(m - first) * group * dim,
-            decoder->q + ((int64_t)m * n_heads + head * group) * dim, group * dim * sizeof(float)
+            scratch->queries + (int64_t)(m - first) * n_each * dim,
+            decoder->q + ((int64_t)m * n_heads + query) * dim, n_each * dim * sizeof(float)
         );
     memset(scratch->gathered, 0, (size_t)n_queries * dim * sizeof(float));
     const float *keys = memory->prefix_k + head * step->capacity * dim;
@@ -256,21 +260,21 @@ static void attend_together(Worker *worker, const Memory *memory, int head, int 
     for (int m = first; m < last; m++) {
         int own = in_prefix ? 0 : step->n_before + m % step->n_tokens + 1;
         int seen = in_prefix ? step->n_prefix + m + 1 : n_shared;
-        float *scores = scratch->scores + (int64_t)(m - first) * group * stride;
+        float *scores = scratch->scores + (int64_t)(m - first) * n_each * stride;
         if (own)
             kernels->score(
-                scratch->queries + (int64_t)(m - first) * group * dim, group,
+                scratch->queries + (int64_t)(m - first) * n_each * dim, n_each,
                 memory->tail_k + tail_of(worker, m / step->n_tokens, head), own, dim, scores + seen, stride
             );
-        for (int q = 0; q < group; q++) {
+        for (int q = 0; q < n_each; q++) {
             kernels->softmax(scores + (int64_t)q * stride, seen + own);
             for (int place = seen + own; place < n_shared; place++)
                 scores[(int64_t)q * stride + place] = 0;
         }
         if (own)
             kernels->gather(
-                scores + seen, stride, group, memory->tail_v + tail_of(worker, m / step->n_tokens, head), own, dim,
-                scratch->gathered + (int64_t)(m - first) * group * dim
+                scores + seen, stride, n_each, memory->tail_v + tail_of(worker, m / step->n_tokens, head), own, dim,
+                scratch->gathered + (int64_t)(m - first) * n_each * dim
             );
     }
     const float *values = memory->prefix_v + head * step->capacity * dim;
@@ -281,17 +285,20 @@ static void attend_together(Worker *worker, const Memory *memory, int head, int 
         );
     for (int m = first; m < last; m++)
         memcpy(
-            decoder->attended + ((int64_t)m * n_heads + head * group) * dim,
-            scratch->gathered + (int64_t)(m - first) * group * dim, group * dim * sizeof(float)
+            decoder->attended + ((int64_t)m * n_heads + query) * dim,
+            scratch->gathered + (int64_t)(m - first) * n_each * dim, n_each * dim * sizeof(float)
         );
 }
 
 static void attend(Worker *worker, const Memory *memory) {
-    int n_kv = worker->decoder->model.n_kv_heads, count = count_of(worker);
+    const Model *model = &worker->decoder->model;
+    int count = count_of(worker), group = model->n_heads / model->n_kv_heads;
+    /* With few tokens there are few key heads to share out, and their keys are in the cache: then a query at a time. */
+    int n_each = count <= FEW ? 1 : group, n_parts = model->n_heads / n_each;
     int64_t n_blocks = (count + QUERY_TOKENS - 1) / QUERY_TOKENS, piece, unused;
-    while (take(worker, n_blocks * n_kv, 1, &piece, &unused)) {
-        int first = (int)(piece / n_kv) * QUERY_TOKENS;
-        attend_together(worker, memory, (int)(piece % n_kv), first, smaller(first + QUERY_TOKENS, count));
+    while (take(worker, n_blocks * n_parts, 1, &piece, &unused)) {
+        int first = (int)(piece / n_parts) * QUERY_TOKENS, query = (int)(piece % n_parts) * n_each;
+        attend_together(worker, memory, query / group, query, n_each, first, smaller(first + QUERY_TOKENS, count));
     }
     done(worker);
 }
