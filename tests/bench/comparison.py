@@ -340,7 +340,10 @@ def main() -> int:
 def write(found: Found) -> None:
     """The page below its mark, and the plot."""
     page = DOCS / "comparison.md"
-    lines = [line for law, per in found.items() for language, it in per.items() for line in section(law, language, it)]
+    lines = []
+    for law, per in found.items():
+        for language in sorted(per, key=lambda name: name == "all"):  # all of them last
+            lines += section(law, language, per[language])
     page.write_text(page.read_text().split(MARK)[0] + MARK + "\n".join(lines) + "\n")
     plot(found, DOCS / "comparison.svg")
 
