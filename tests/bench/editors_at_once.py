@@ -69,17 +69,15 @@ def resident_mb(pid: int) -> float:
 def phase(n_editors: int, seconds: float, chosen: Path, model: str, pid: int) -> tuple[Tally, list[float]]:
     """What all editors together saw, and the engine's memory every ten seconds."""
     command = [sys.executable, __file__, "--chosen", str(chosen), "--seconds", str(seconds), "--model", model]
-    editors = [
-        subprocess.Popen([*command, "--seed", str(seed)], stdout=subprocess.PIPE, text=True)
-        for seed in range(n_editors)
-    ]
+    told = [chosen.with_name(f"editor{seed}.json") for seed in range(n_editors)]
+    editors = [subprocess.Popen([*command, "--seed", str(seed), "--tell", str(path)]) for seed, path in enumerate(told)]
     memory = []
     while any(editor.poll() is None for editor in editors):
         time.sleep(10)
         memory.append(resident_mb(pid))
     tally = Tally()
-    for editor in editors:
-        found = json.loads(editor.communicate()[0])
+    for path in told:
+        found = json.loads(path.read_text())
         tally.n_requests += found["n_requests"]
         tally.latencies_ms += found["latencies_ms"]
         tally.late_ms += found["late_ms"]
@@ -92,7 +90,8 @@ def main() -> int:
     parser.add_argument("--editors", type=int, default=8)
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--cache", type=Path, default=Path(".cache/training"))
-    parser.add_argument("--chosen", type=Path, help=argparse.SUPPRESS)  # ... these three by us, for one editor
+    parser.add_argument("--chosen", type=Path, help=argparse.SUPPRESS)  # ... these four by us, for one editor
+    parser.add_argument("--tell", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -100,7 +99,7 @@ def main() -> int:
         chosen = json.loads(options.chosen.read_text())
         tally = asyncio.run(type_for(options.seconds, options.seed, chosen, options.model))
         found = {name: getattr(tally, name) for name in ("n_requests", "latencies_ms", "late_ms")}
-        print(json.dumps(found))
+        options.tell.write_text(json.dumps(found))
         return 0
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TREEGRAFT_RUNTIME_DIR"] = folder

@@ -207,6 +207,7 @@ def test_the_table_names_parts_and_holds_nobody_twice() -> None:
     assert python["dev"] >= {"tornado", "requests", "starlette", "fastapi", "black", "pytest"}
 
 
+@pytest.mark.slow
 def test_a_network_is_trained_from_packed_text_and_written_in_int8(
     files: list[SourceFile], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

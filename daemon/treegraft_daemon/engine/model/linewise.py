@@ -6,6 +6,7 @@ text and tokens; no law.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ class LineTokenizer:
         line_break = tokenizer.token_to_id("Ċ")
         assert line_break is not None, "the embedded tokenizer has a token for the line break"
         self.line_break = line_break
-        self._lines: dict[bytes, tuple[int, ...]] = {}
+        self._lines: dict[bytes, bytes] = {}  # tokens as two bytes each: a fifteenth of what integers would take
 
     @classmethod
     def load(cls, path: Path) -> LineTokenizer:
@@ -58,18 +59,18 @@ class LineTokenizer:
                 missing = list(dict.fromkeys(whole))
             texts = [line.decode(errors="replace") for line in missing]
             for line, encoding in zip(missing, self._encode(texts), strict=True):
-                known[line] = encoding
-        return np.fromiter((token for line in whole for token in known[line]), dtype=np.uint16)
+                known[line] = np.asarray(encoding, dtype=np.uint16).tobytes()
+        return np.frombuffer(b"".join([known[line] for line in whole]), dtype=np.uint16)
 
-    def _encode(self, lines: list[str]) -> list[tuple[int, ...]]:
+    def _encode(self, lines: list[str]) -> Sequence[Sequence[int] | Tokens]:
         if len(lines) < 16:
-            return [tuple(self._tokenizer.encode(line, add_special_tokens=False).ids) for line in lines]
+            return [self._tokenizer.encode(line, add_special_tokens=False).ids for line in lines]
         # One long text costs a third of many short ones; lines are told apart again at their line breaks.
         joined = self._tokenizer.encode("".join(line if line.endswith("\n") else line + "\n" for line in lines)).ids
         ids = np.array(joined, dtype=np.uint16)
         ends = np.flatnonzero(np.isin(ids, self._breaks())) + 1
         assert len(ends) == len(lines), "no token crosses a line break"
-        found = [tuple(part.tolist()) for part in np.split(ids, ends)[:-1]]
+        found = np.split(ids, ends)[:-1]
         return [part if line.endswith("\n") else part[:-1] for part, line in zip(found, lines, strict=True)]
 
     def _breaks(self) -> NDArray[np.int64]:
