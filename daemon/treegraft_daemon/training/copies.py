@@ -40,18 +40,11 @@ def gather(law: TransformerLaw, drawn: Iterable[Hole]) -> Examples:
             for one in place.evidence:
                 buckets[one.slots] = one.buckets
                 shares[one.slots] = one.shares[:, one.ids == token + 1].sum(axis=1)
-            rows.append((buckets, shares, float(p[token]), copied.level(float(p.max()))))
+            rows.append((buckets, shares, max(float(p[token]), 1e-9), copied.level(float(p.max()))))
             place = place.step(token)
         if n_holes % 50 == 0:
             print(f"  {n_holes} holes, {len(rows):,} tokens", flush=True)
-    names = sorted({row[3] for row in rows})
-    return Examples(
-        np.array([row[0] for row in rows]),
-        np.array([row[1] for row in rows]),
-        np.array([max(row[2], 1e-9) for row in rows]),
-        np.array([names.index(row[3]) for row in rows], dtype=np.int16),
-        names,
-    )
+    return Examples.of(rows)
 
 
 def main() -> None:

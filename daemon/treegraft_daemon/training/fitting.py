@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,18 @@ class Examples:
     kinds: NDArray[np.int16]  # [tokens]
     names: list[str]
 
+    @classmethod
+    def of(cls, rows: Sequence[tuple[NDArray[np.int16], NDArray[np.float32], float, str]]) -> Examples:
+        """From buckets, shares, the base's share and the kind of each token."""
+        names = sorted({row[3] for row in rows})
+        return cls(
+            np.array([row[0] for row in rows]),
+            np.array([row[1] for row in rows]),
+            np.array([row[2] for row in rows]),
+            np.array([names.index(row[3]) for row in rows], dtype=np.int16),
+            names,
+        )
+
 
 def gather(law: MixtureLaw, holes: Iterable[Hole]) -> Examples:
     """Walk the true rest of each hole's line and note what each source said about every token."""
@@ -47,14 +59,7 @@ def gather(law: MixtureLaw, holes: Iterable[Hole]) -> Examples:
         n_holes += 1  # noqa: SIM113
         if n_holes % 1000 == 0:
             print(f"  {n_holes} holes, {len(rows):,} tokens, {time.monotonic() - started:.0f} s", flush=True)
-    names = sorted({row[3] for row in rows})
-    return Examples(
-        np.array([row[0] for row in rows]),
-        np.array([row[1] for row in rows]),
-        np.array([row[2] for row in rows]),
-        np.array([names.index(row[3]) for row in rows], dtype=np.int16),
-        names,
-    )
+    return Examples.of(rows)
 
 
 def walk(law: MixtureLaw, hole: Hole) -> tuple[State, list[int]]:
