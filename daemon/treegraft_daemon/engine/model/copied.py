@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from treegraft_daemon.engine.model.copying import Evidence, Kinds, Page, Reader, Tokens
+from treegraft_daemon.engine.model.copying import Evidence, Kinds, Page, Reader, SiblingPages, Tokens
 from treegraft_daemon.engine.model.hub_tokenizer import HubTokenizer
-from treegraft_daemon.engine.model.law import Cancelled, Context
+from treegraft_daemon.engine.model.law import Context
 from treegraft_daemon.engine.model.mixture import (
     N_SIBLINGS,
     SIBLING_BYTES,
@@ -32,7 +32,7 @@ from treegraft_daemon.engine.model.mixture import (
 WEIGHTS = Path(__file__).parent / "copied.json"
 # A text is read in pieces of so many lines, so that a keystroke reads one anew. A token that crosses from one piece
 # to the next is cut there, which costs a match once in a piece.
-LINES, KEPT_PIECES, KEPT_PAGES = 32, 8192, 4
+LINES, KEPT_PIECES = 32, 8192
 # How sure a model is: the probability of its best token falls below the first of these ...
 LEVELS = (0.2, 0.4, 0.6, 0.8, 0.95)
 
@@ -54,24 +54,17 @@ class Copies:
         self._tokenizer = tokenizer
         self._weights = weights
         self._piece = lru_cache(KEPT_PIECES)(self._read_piece)
-        self._page_of = lru_cache(KEPT_PAGES)(self._page_of_all)
+        self._pages = SiblingPages(self._read, self._kinds)
 
     def begin(self, context: Context, owed: bytes, cancelled: Callable[[], bool]) -> Copied:
         """What stands at the cursor, without the bytes that the model still owes. Raises Cancelled between files."""
         texts = tuple(file.text[:SIBLING_BYTES] for file in context.siblings[:N_SIBLINGS])
-        for text in texts:
-            if cancelled():
-                raise Cancelled
-            self._read(text)
         prefix = self._read(tail(context.prefix[: len(context.prefix) - len(owed)]))
         below = self._read(lines_below(context.suffix))
         pages = {"document": Page([prefix, below], self._kinds, has_cursor=True)}
         if texts:
-            pages["sibling"] = self._page_of(texts)
+            pages["sibling"] = self._pages.of(texts, cancelled)
         return Copied(self._weights, Reader.at_cursor(pages, prefix, self._kinds))
-
-    def _page_of_all(self, texts: tuple[bytes, ...]) -> Page:
-        return Page([self._read(text) for text in texts], self._kinds, has_cursor=False)
 
     def _read(self, text: bytes) -> Tokens:
         lines = text.splitlines(keepends=True)

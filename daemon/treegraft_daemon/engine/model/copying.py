@@ -8,7 +8,8 @@ Token 0 is END here, whatever it is in a model's own vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
@@ -16,6 +17,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from treegraft_daemon.engine.model.law import Cancelled
 from treegraft_daemon.engine.model.linewise import END
 
 # Match lengths that are told apart. Fixed by the fitted weights.
@@ -27,6 +29,7 @@ EXTRA = ("skip0", "skip1", "line", "above", "below")
 N_LOCAL = len(ORDERS) + len(EXTRA)
 N_BUCKETS = 72  # (log2 of the count: 6) x (1, 2 or more ways to go on: 3) x (share of the best: 4)
 NEAR, FAR_WEIGHT = 400.0, 0.02  # A place d tokens from the cursor weighs exp(-d / NEAR) + FAR_WEIGHT.
+KEPT_PAGES = 4
 _NOWHERE = np.zeros(0, dtype=np.intp)
 _LEVEL = np.searchsorted(ORDERS, np.arange(LONGEST + 1), side="right") - 1
 
@@ -114,6 +117,28 @@ class Page:
         counts = np.bincount(tokens, np.exp(distance / -120.0), minlength=self.size)
         counts[END] = 0
         return counts / counts.sum() if counts.any() else None
+
+
+class SiblingPages:
+    """The pages of all open files together, kept while the same are open."""
+
+    def __init__(self, read: Callable[[bytes], Tokens], kinds: Kinds) -> None:
+        self._read, self._kinds = read, kinds
+        self._pages: OrderedDict[tuple[bytes, ...], Page] = OrderedDict()
+
+    def of(self, texts: tuple[bytes, ...], cancelled: Callable[[], bool]) -> Page:
+        """One page of these texts. Raises Cancelled between two of them."""
+        if texts not in self._pages:
+            parts = []
+            for text in texts:
+                if cancelled():
+                    raise Cancelled
+                parts.append(self._read(text))
+            self._pages[texts] = Page(parts, self._kinds, has_cursor=False)
+            if len(self._pages) > KEPT_PAGES:
+                self._pages.popitem(last=False)
+        self._pages.move_to_end(texts)
+        return self._pages[texts]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from treegraft_daemon.engine.model.copying import EXTRA, N_LOCAL, ORDERS, Evidence, Kinds, Page, Reader
+from treegraft_daemon.engine.model.copying import EXTRA, N_LOCAL, ORDERS, Evidence, Kinds, Page, Reader, SiblingPages
 from treegraft_daemon.engine.model.draws import draws_from_row
 from treegraft_daemon.engine.model.healing import given_bytes, heal
-from treegraft_daemon.engine.model.law import Calibration, Cancelled, Context, Draws, OpenFile, Sampling
+from treegraft_daemon.engine.model.law import Calibration, Context, Draws, Sampling
 from treegraft_daemon.engine.model.linewise import END, LineTokenizer, Tokens
 from treegraft_daemon.engine.model.ngram import N_BUCKETS, N_ORDERS, NgramTable
 from treegraft_grammars.vocabulary import Vocabulary
@@ -28,7 +28,7 @@ from treegraft_grammars.vocabulary import Vocabulary
 EMBEDDED = Path(__file__).parent / "embedded"
 # What is read at most; more costs time and hardly changes the law.
 PREFIX_BYTES, SUFFIX_BYTES, SIBLING_BYTES, N_SIBLINGS = 200_000, 100_000, 80_000, 8
-KEPT_PAGES, KEPT_SIBLINGS = 4, 64
+KEPT_SIBLINGS = 64
 
 
 def _slots() -> list[str]:
@@ -216,7 +216,7 @@ class MixtureLaw:
             np.arange(len(self.vocabulary)) == tokenizer.line_break,
         )
         self._siblings: OrderedDict[bytes, Tokens] = OrderedDict()
-        self._pages: OrderedDict[tuple[bytes, ...], Page] = OrderedDict()
+        self._pages = SiblingPages(self._sibling, self._kinds)
         self._rows: list[list[State]] = []
         self._owed = b""
         self._sampling = Sampling(0.0, np.random.default_rng(0))
@@ -252,7 +252,8 @@ class MixtureLaw:
 
     def begin(self, prefix: Tokens, context: Context, cancelled: Callable[[], bool] = lambda: False) -> State:
         """The state after `prefix` (its tokens); the context says what else is open."""
-        siblings = self._sibling_page(context.siblings[:N_SIBLINGS], cancelled)
+        texts = tuple(file.text for file in context.siblings[:N_SIBLINGS])
+        siblings = self._pages.of(texts, cancelled) if texts else None
         below = self.tokenizer.read(lines_below(context.suffix))
         pages = {"document": Page([prefix, below], self._kinds, has_cursor=True)}
         if siblings is not None:
@@ -267,23 +268,6 @@ class MixtureLaw:
         )
         whole = np.concatenate([np.array([END], dtype=prefix.dtype), prefix])
         return State(reading, tuple(whole[-N_ORDERS:].tolist()), Reader.at_cursor(pages, prefix, self._kinds))
-
-    def _sibling_page(self, siblings: Sequence[OpenFile], cancelled: Callable[[], bool]) -> Page | None:
-        """One page of all siblings, kept while the same files are open."""
-        if not siblings:
-            return None
-        key = tuple(file.text for file in siblings)
-        if key not in self._pages:
-            parts = []
-            for file in siblings:
-                if cancelled():
-                    raise Cancelled
-                parts.append(self._sibling(file.text))
-            self._pages[key] = Page(parts, self._kinds, has_cursor=False)
-            if len(self._pages) > KEPT_PAGES:
-                self._pages.popitem(last=False)
-        self._pages.move_to_end(key)
-        return self._pages[key]
 
     def _sibling(self, text: bytes) -> Tokens:
         tokens = self._siblings.pop(text, None)
