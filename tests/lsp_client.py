@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import compileall
 import json
 import os
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from treegraft_daemon.config import Settings
@@ -208,3 +210,11 @@ async def start_serve(*flags: str, **environment: str) -> Process:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
     )  # fmt: skip
     return Process(child)
+
+
+def compile_sources() -> None:
+    """Write the bytecode of our packages, as an installer does: without it a start of this checkout costs 0.1 s more
+    where the environment forbids to write bytecode."""
+    root = Path(__file__).parent.parent
+    for package in ("daemon", "grammars", "protocol"):
+        compileall.compile_dir(root / package, quiet=1)

@@ -24,7 +24,7 @@ from time import perf_counter
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the helpers of the tests, when run as a script
 
-from lsp_client import Conversation, asking, changing, converse, hang_up, insert, start_serve
+from lsp_client import Conversation, asking, changing, compile_sources, converse, hang_up, insert, start_serve
 from reading import texts
 from treegraft_daemon import engine_client
 from treegraft_daemon.config import Settings
@@ -125,6 +125,7 @@ async def measure(options: argparse.Namespace) -> bool:
         await key_ms(talk, f"file:///bench/{n_lines}.py", n_lines, options.keys) for n_lines in (200, 20_000)
     ]
     await hang_up(talk)
+    compile_sources()
     starts = [(await initialize_s(), python_s()) for _ in range(options.starts)]
     started, bare = (statistics.median(column) for column in zip(*starts, strict=True))
     memory = await memory_mb(50)
