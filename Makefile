@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 MODEL := daemon/treegraft_daemon/engine/model
 NATIVE := setup.py $(wildcard grammars/treegraft_grammars/*.pyx grammars/treegraft_grammars/*.pxd grammars/treegraft_grammars/simulator/* \
-    $(MODEL)/*.pyx $(MODEL)/native/*)
+    $(MODEL)/*.pyx $(MODEL)/native/* $(MODEL)/urn/*)
 
 .PHONY: demo test lint check-all editors cluster dist clean
 
@@ -69,4 +69,4 @@ dist: .venv/base
 	@touch $@
 
 clean:
-	rm -rf .venv build *.egg-info grammars/treegraft_grammars/*.so grammars/treegraft_grammars/_simulator.c $(MODEL)/*.so $(MODEL)/_decoder.c
+	rm -rf .venv build *.egg-info grammars/treegraft_grammars/*.so grammars/treegraft_grammars/_simulator.c $(MODEL)/*.so $(MODEL)/_*.c

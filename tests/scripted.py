@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from treegraft_daemon.engine.model.draws import gumbel_order, probability_order
 from treegraft_daemon.engine.model.law import Calibration, Cancelled, Context, Draws, Sampling
-from treegraft_daemon.engine.sampler import gumbel_order, probability_order
 from treegraft_grammars.vocabulary import Vocabulary
 
 END = b"<end>"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from treegraft_daemon.engine.model.draws import draws_from_row, log_sum_exp
+from treegraft_daemon.engine.model import draws as module
+from treegraft_daemon.engine.model.draws import draws_from_masses, draws_from_row, draws_in_order, log_sum_exp
 from treegraft_daemon.engine.model.law import Draws, Sampling
 
 
@@ -94,3 +98,105 @@ def test_order_is_that_of_sampling_without_replacement() -> None:
     expected = {(a, b): n * p[a] * p[b] / (1 - p[a]) for a, b in counts}
     chi2 = sum((counts[pair] - expected[pair]) ** 2 / expected[pair] for pair in counts)
     assert chi2 < 31.3  # 11 degrees of freedom, one false alarm in 1000 for a new seed
+
+
+# Around the sizes of a group (64) and of a block of groups (4,096).
+SIZES = [1, 2, 63, 64, 65, 127, 4095, 4096, 4097, 9000]
+
+
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_by_probability_is_a_stable_sort(n: int, dtype: type[np.floating]) -> None:
+    law = np.random.default_rng(n).normal(0, 2, n).round(1).astype(dtype)  # many are equal
+    law[n // 2] = -np.inf
+    ids, logprobs = everything(draws_in_order(law, None))
+    possible = np.flatnonzero(law > -np.inf)
+    assert ids == possible[np.argsort(-law[possible], kind="stable")].tolist()
+    assert logprobs == law[ids].tolist()
+
+
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_at_random_every_possible_token_comes_once(n: int, dtype: type[np.floating]) -> None:
+    law = np.random.default_rng(n).normal(0, 30, n).astype(dtype)
+    law[n // 3] = -np.inf
+    ids, logprobs = everything(draws_in_order(law, np.random.default_rng(1)))
+    assert sorted(ids) == np.flatnonzero(law > -np.inf).tolist()
+    assert logprobs == law[ids].tolist()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0])
+def test_a_law_in_probabilities_is_drawn_as_in_logarithms(temperature: float) -> None:
+    p = np.random.default_rng(1).dirichlet(np.full(700, 0.1))
+    with np.errstate(divide="ignore"):
+        one = everything(draws_from_row(np.log(p), Sampling(temperature, np.random.default_rng(2))))
+    other = everything(draws_from_masses(p, Sampling(temperature, np.random.default_rng(2))))
+    # Two greatest masses that differ in the last bit may change places; what is told of a token may not.
+    assert sorted(one[0]) == sorted(other[0])
+    assert [a == b for a, b in zip(one[0], other[0], strict=True)].count(False) <= 4
+    assert other[1][:50] == pytest.approx(one[1][:50])
+
+
+def chi2_of_first(law: NDArray[np.float64], tokens: NDArray[np.int64], bins: NDArray[np.int64]) -> float:
+    """How far tokens are from a law, by bins of them; in standard deviations of the statistic."""
+    n_bins = int(bins.max()) + 1
+    expected = np.bincount(bins, np.exp(law), n_bins) * len(tokens)
+    found = np.bincount(bins[tokens], minlength=n_bins)
+    return float((((found - expected) ** 2 / expected).sum() - (n_bins - 1)) / np.sqrt(2 * (n_bins - 1)))
+
+
+def test_first_draws_of_a_large_law_follow_it_across_and_within_groups() -> None:
+    rng = np.random.default_rng(11)
+    law = np.log(rng.permutation(np.arange(1, 9001) ** -1.05))
+    law -= log_sum_exp(law)
+    tokens = np.array([draws_in_order(law, rng, k=1).ids[0] for _ in range(20_000)])
+    by_place = np.arange(9000) // 90
+    by_rank = np.empty(9000, dtype=np.int64)
+    by_rank[np.argsort(-law)] = np.minimum(np.arange(9000) // 10, 99)
+    assert abs(chi2_of_first(law, tokens, by_place)) < 4.5
+    assert abs(chi2_of_first(law, tokens, by_rank)) < 4.5
+    wrong = law + np.where(by_place < 50, 0.1, -0.1)
+    assert chi2_of_first(wrong - log_sum_exp(wrong), tokens, by_place) > 10, "the statistic must tell a wrong law"
+
+
+def test_what_is_left_beside_a_great_mass_keeps_its_proportions() -> None:
+    """1e-12 of the law, and 1e-200 after that: neither is lost to rounding beside what was drawn before."""
+    few, fewer = 1e-12, 1e-200
+    p = np.array([1.0, 0.5 * few, 0.3 * few, 0.2 * few, 0.75 * fewer, 0.25 * fewer])
+    rng = np.random.default_rng(3)
+    n = 8000
+    second, fifth = np.zeros(6), np.zeros(6)
+    for _ in range(n):
+        ids = everything(draws_in_order(np.log(p), rng))[0]
+        assert ids[0] == 0 and sorted(ids[4:]) == [4, 5]
+        second[ids[1]] += 1
+        fifth[ids[4]] += 1
+    assert np.abs(second[1:4] / n - [0.5, 0.3, 0.2]).max() < 0.025
+    assert abs(fifth[4] / n - 0.75) < 0.02
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("at", [0, 70, 99])
+def test_what_is_no_law_is_refused(bad: float, at: int) -> None:
+    for dtype in (np.float32, np.float64):
+        law = np.zeros(100, dtype=dtype)
+        law[at] = bad
+        with pytest.raises(ValueError, match="a law must hold log-probabilities"):
+            draws_in_order(law, None)
+    masses = np.ones(100)
+    masses[at] = -bad
+    with pytest.raises(ValueError, match="a law must hold log-probabilities"):
+        draws_in_order(masses, np.random.default_rng(0), masses=True)
+
+
+@pytest.mark.slow
+def test_sanitizers_find_nothing(tmp_path: Path) -> None:
+    native = Path(module.__file__).parent / "urn"
+    subprocess.run(
+        ["gcc", "-O1", "-g", "-std=gnu11", "-Wno-psabi", "-fsanitize=address,undefined", f"-I{native}",
+         str(Path(__file__).parent / "drive_urn.c"), str(native / "urn.c"), "-lm", "-o", str(tmp_path / "drive")],
+        check=True,
+    )  # fmt: skip
+    environment = os.environ | {"UBSAN_OPTIONS": "halt_on_error=1"}
+    done = subprocess.run([tmp_path / "drive"], env=environment, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")

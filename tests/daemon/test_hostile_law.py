@@ -11,10 +11,11 @@ import pytest
 
 from reading import texts
 from treegraft_daemon.engine.completion import suggest
+from treegraft_daemon.engine.model.draws import gumbel_order, probability_order
 from treegraft_daemon.engine.model.law import Calibration, Context, Draws, Sampling
 from treegraft_daemon.engine.model.linewise import END
 from treegraft_daemon.engine.model.mixture import load_embedded
-from treegraft_daemon.engine.sampler import choose, gumbel_order, probability_order
+from treegraft_daemon.engine.sampler import choose
 from treegraft_protocol.messages import Complete
 
 DEADLINE_MS = 250

@@ -10,9 +10,9 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
+from treegraft_daemon.engine.model.draws import gumbel_order, probability_order
 from treegraft_daemon.engine.model.law import Draws
 from treegraft_daemon.engine.particles import Particle, World, beam, effective_size, explore, posterior, systematic
-from treegraft_daemon.engine.sampler import gumbel_order, probability_order
 
 # Brackets that must balance: token 0 opens, 1 closes, 2 ends. The model is fond of closing and knows nothing of depth.
 LAW = {0: (0.5, 0.3, 0.2), 1: (0.2, 0.5, 0.3), None: (0.4, 0.4, 0.2)}

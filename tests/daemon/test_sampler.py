@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from treegraft_daemon.engine.model.draws import gumbel_order, probability_order
 from treegraft_daemon.engine.model.law import Draws
-from treegraft_daemon.engine.sampler import MAX_CHECKS, Choice, choose, gumbel_order, probability_order, sample
+from treegraft_daemon.engine.sampler import MAX_CHECKS, Choice, choose, sample
 
 # Exact enumeration ---------------------------------------------------------------------------------------------------
 

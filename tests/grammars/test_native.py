@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from treegraft_daemon.engine.model import _decoder
+from treegraft_daemon.engine.model import _decoder, _urn
 from treegraft_grammars import _simulator, native
 
 ROOT = Path(__file__).parent.parent.parent
@@ -22,7 +22,11 @@ def test_setup_and_import_compute_the_same_digest(monkeypatch: pytest.MonkeyPatc
         module.name.rpartition(".")[2]: dict(module.define_macros)["TREEGRAFT_SOURCE_DIGEST"].strip('"')
         for module in setup.call_args.kwargs["ext_modules"]
     }
-    assert compiled == {"_simulator": _simulator.SOURCE_DIGEST, "_decoder": _decoder.SOURCE_DIGEST}
+    assert compiled == {
+        "_simulator": _simulator.SOURCE_DIGEST,
+        "_decoder": _decoder.SOURCE_DIGEST,
+        "_urn": _urn.SOURCE_DIGEST,
+    }
 
 
 def test_each_source_counts(tmp_path: Path) -> None:

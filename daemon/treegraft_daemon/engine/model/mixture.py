@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from treegraft_daemon.engine.model.copying import EXTRA, N_LOCAL, ORDERS, Evidence, Kinds, Page, Reader, SiblingPages
-from treegraft_daemon.engine.model.draws import draws_from_row
+from treegraft_daemon.engine.model.draws import draws_from_masses, draws_from_row
 from treegraft_daemon.engine.model.healing import given_bytes, heal
 from treegraft_daemon.engine.model.law import Calibration, Context, Draws, Sampling
 from treegraft_daemon.engine.model.linewise import END, LineTokenizer, Tokens
@@ -280,7 +280,7 @@ class MixtureLaw:
 
     def _draws(self, state: State, owed: bytes) -> Draws:
         if not owed:
-            return draws_from_row(np.log(state.law()), self._sampling)
+            return draws_from_masses(state.law(), self._sampling)
         ids, p, _ = given_bytes(state, owed, self.vocabulary)
         row = np.full(len(self.vocabulary), -np.inf)
         row[ids] = np.log(p)

@@ -1,7 +1,7 @@
 """The law of a transformer: a network, a tokenizer and a format, with an arena for each document.
 
-Draws are made where the rows are (`device_draws`), and what can be copied from open files (`copied`) is mixed into the
-rows there. Healing is exact as far as it looks: a token that covers a part of the owed bytes counts by the mass of the
+Draws are made where the rows are (`device_draws`, `draws` on a CPU), and what can be copied from open files (`copied`) is
+mixed into the rows there. Healing is exact as far as it looks: a token that covers a part of the owed bytes counts by the mass of the
 ways to go on to the rest, which are tried in one batch beside the rows.
 """
 
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from treegraft_daemon.engine.model.copied import Copied, Copies
 from treegraft_daemon.engine.model.device_draws import draws_from_rows, tempered
+from treegraft_daemon.engine.model.draws import draws_in_order, log_sum_exp
 from treegraft_daemon.engine.model.healing import MOST_FOLLOWED, NEGLIGIBLE, NOT_FOLLOWED
 from treegraft_daemon.engine.model.hub_tokenizer import HubTokenizer
 from treegraft_daemon.engine.model.kv_arena import Arena, Arenas, n_common
@@ -63,6 +64,7 @@ class TransformerLaw:
         self._copies = copies
         self._places: list[list[Copied]] = []  # of each row, after each of its tokens; empty without copies
         self._temperature = 0.0
+        self._rng = np.random.default_rng(0)
         self._generator = torch.Generator(network.device)
 
     def prefill(self, context: Context, sampling: Sampling, cancelled: Callable[[], bool]) -> tuple[Draws, bytes]:
@@ -82,7 +84,7 @@ class TransformerLaw:
             except BaseException:
                 arena.keep(n_before)  # what was not read must not be taken for read by the next request
                 raise
-        self._temperature = sampling.temperature
+        self._temperature, self._rng = sampling.temperature, sampling.rng
         self._generator.manual_seed(int(sampling.rng.integers(2**62)))
         arena.fork(1)
         self._places = [[self._copies.begin(context, prompt.owed, cancelled)]] if self._copies else []
@@ -106,7 +108,7 @@ class TransformerLaw:
         logits = self._network.next_logits(self._tensor([[token] for token in tokens]), span)
         laws = self._laws(logits, [row[-1] for row in self._places])
         if not any(owed):
-            return draws_from_rows(laws, self._temperature, self._generator)
+            return self._drawn(laws)
         return [self._draws(self._healed(laws[row], row, rest)) for row, rest in enumerate(owed)]
 
     def select(self, rows: Sequence[int]) -> None:
@@ -122,7 +124,17 @@ class TransformerLaw:
             self._places = [row[:-n_tokens] for row in self._places]
 
     def _draws(self, row: _Row) -> Draws:
-        return draws_from_rows(row.logprobs[None], self._temperature, self._generator, row.ids)[0]
+        return self._drawn(row.logprobs[None], row.ids)[0]
+
+    def _drawn(self, laws: Tensor, ids: Tensor | None = None) -> list[Draws]:
+        """The draws of each row of `laws` [rows, n]: tokens 0 to n, or those named by `ids` [n]."""
+        if laws.device.type != "cpu":
+            return draws_from_rows(laws, self._temperature, self._generator, ids)
+        rng = self._rng if self._temperature else None
+        if ids is None:
+            return [draws_in_order(row, rng) for row in laws.numpy()]
+        names = ids.numpy().astype(np.int32)
+        return [draws_in_order(row, rng, names, log_sum_exp(row)) for row in laws.numpy()]
 
     def _tensor(self, ids: Sequence[Sequence[int]]) -> Tensor:
         return torch.tensor(ids, device=self._network.device)
