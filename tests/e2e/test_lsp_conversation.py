@@ -453,6 +453,42 @@ async def test_changed_settings_are_asked_for_where_clients_want_that(settings: 
     await hang_up(talk)
 
 
+async def test_inline_completion_is_registered_while_it_is_on_where_clients_can_be_told(settings: Settings) -> None:
+    talk = await converse(settings)
+    talk.client.answers["workspace/configuration"] = [{}]
+    dynamic = {
+        "textDocument": {"inlineCompletion": {"dynamicRegistration": True}},
+        "workspace": {"configuration": True},
+    }
+    found = await talk.client.initialize(dynamic)
+    assert "inlineCompletionProvider" not in found["capabilities"]
+    await talk.client.until(lambda: len(talk.client.asked) == 2)
+    ours = {"id": "treegraft-inline-completion", "method": "textDocument/inlineCompletion"}
+    registered = {"method": "client/registerCapability", "params": {"registrations": [ours | {"registerOptions": {}}]}}
+    gone = {"method": "client/unregisterCapability", "params": {"unregisterations": [ours]}}
+
+    def told() -> list[dict[str, Any]]:
+        asked = [{key: asked[key] for key in ("method", "params")} for asked in talk.client.asked]
+        return [one for one in asked if one["method"] != "workspace/configuration"]
+
+    assert told() == [registered]
+    talk.client.answers["workspace/configuration"] = [{"enabled": False}]
+    talk.client.notify("workspace/didChangeConfiguration", {"settings": None})
+    await talk.client.until(lambda: len(told()) == 2)
+    await talk.client.call("workspace/executeCommand", {"command": "treegraft.toggle"})
+    await talk.client.until(lambda: len(told()) == 3)
+    assert told() == [registered, gone, registered]
+    await hang_up(talk)
+
+
+async def test_what_is_off_from_the_beginning_is_not_registered(settings: Settings) -> None:
+    talk = await converse(replace(settings, enabled=False))
+    await talk.client.initialize({"textDocument": {"inlineCompletion": {"dynamicRegistration": True}}})
+    assert (await talk.client.call("treegraft/status", {}))["result"]["enabled"] is False
+    assert talk.client.asked == []
+    await hang_up(talk)
+
+
 async def test_settings_are_pushed(client: Client, engine: ScriptedEngine) -> None:
     client.notify("workspace/didChangeConfiguration", {"settings": {"treegraft": {"multiline": "always"}, "other": 1}})
     await client.complete(1, 4)

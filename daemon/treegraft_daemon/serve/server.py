@@ -186,6 +186,8 @@ class Server(LanguageServer):
         self._watches_client = watches_client
         self._watched: set[int] = set()
         self._completes_popup = False
+        self._registers = False  # the client takes inline completion on, and off, while it runs
+        self._registered: bool | None = None  # None until it may be told
         self._speaks_status = True
         self._runs_commands = False
         self._shows_progress = False
@@ -320,8 +322,9 @@ class Server(LanguageServer):
         client = params.capabilities
         encoding = ServerCapabilitiesBuilder.choose_position_encoding(client)
         self.encoding = {"utf-8": "utf-8", "utf-32": "utf-32"}.get(str(getattr(encoding, "value", encoding)), "utf-16")  # type: ignore[assignment]
-        inline = client.text_document is not None and client.text_document.inline_completion is not None
-        self._completes_popup = not inline
+        inline = client.text_document.inline_completion if client.text_document is not None else None
+        self._completes_popup = inline is None
+        self._registers = inline is not None and bool(inline.dynamic_registration)
         self._runs_commands = client.workspace is not None and client.workspace.execute_command is not None
         self._shows_progress = client.window is not None and bool(client.window.work_done_progress)
         # lsp-mode pops up a warning for every notification that it does not know.
@@ -333,8 +336,9 @@ class Server(LanguageServer):
             types.TEXT_DOCUMENT_DID_OPEN,
             types.TEXT_DOCUMENT_DID_CHANGE,
             types.TEXT_DOCUMENT_DID_CLOSE,
-            types.TEXT_DOCUMENT_INLINE_COMPLETION,
         }
+        if not self._registers:
+            features.add(types.TEXT_DOCUMENT_INLINE_COMPLETION)
         if self._completes_popup:
             features.add(types.TEXT_DOCUMENT_COMPLETION)
         builder = ServerCapabilitiesBuilder(
@@ -364,8 +368,24 @@ class Server(LanguageServer):
     async def _settle(self) -> None:
         """After the greeting: ask for the settings, load what the first request needs, start the engine."""
         await self._pull_settings()
+        if self._registers:
+            self._registered = False
+            await self._register()
         if self.settings.enabled:
             await self._reach_engine()
+
+    async def _register(self) -> None:
+        """Inline completion is there while it is switched on: a client that can be told asks nothing in vain."""
+        if self._registered is None or self._registered == self.settings.enabled:
+            return
+        self._registered = self.settings.enabled
+        method, name = types.TEXT_DOCUMENT_INLINE_COMPLETION, "treegraft-inline-completion"
+        if self._registered:
+            wanted = types.RegistrationParams([types.Registration(id=name, method=method, register_options={})])
+            await self._request_quietly(types.CLIENT_REGISTER_CAPABILITY, wanted)
+        else:
+            unwanted = types.UnregistrationParams([types.Unregistration(id=name, method=method)])
+            await self._request_quietly(types.CLIENT_UNREGISTER_CAPABILITY, unwanted)
 
     async def _ask_for_changes(self) -> None:
         """Some clients tell of changed settings only whom they know to be interested."""
@@ -950,6 +970,8 @@ class Server(LanguageServer):
                 self._told.add(problem)
                 self.window_log_message(types.LogMessageParams(types.MessageType.Warning, f"treegraft: {problem}"))
         elder, self.settings = self.settings, settings
+        if elder.enabled != settings.enabled:
+            self._in_background(self._register())
         self._exclusion = _exclusion_of(settings, self._roots)
         if _engine_of(elder) != _engine_of(settings):
             self._in_background(self._link.close())
