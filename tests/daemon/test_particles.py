@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise, product
 
@@ -227,6 +228,37 @@ def test_spent_ends_with_what_there_is() -> None:
     assert len(found) == 20
     assert {len(particle.state) for particle in found} <= {1, 2}
     assert {particle.finished for particle in found} == {True, False}
+
+
+def test_out_of_tokens_particles_end_with_the_mass_of_the_ends_as_weight() -> None:
+    """The posterior is that of the texts of at most four tokens, though nothing else tells that there are no more."""
+    n_tokens = 4
+    short = {text: p for text, p in exact().items() if len(text) <= n_tokens}
+    total = sum(short.values())
+    distances, logs = [], []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        rows = Rows(lambda law, rng=rng: gumbel_order(law, rng))
+        start = rows.start(4000)
+        world = replace(rows.world(), is_last=lambda rows=rows: len(rows.texts[0]) == n_tokens - 1)
+        found = explore((), start, world, rng)
+        assert all(particle.finished or particle.stuck for particle in found)
+        ended = [particle for particle in found if particle.finished]
+        shares = posterior((particle.state, particle.log_weight) for particle in ended)
+        assert set(shares) <= set(short)
+        distances.append(sum(abs(math.exp(shares.get(text, -math.inf)) - p / total) for text, p in short.items()) / 2)
+        logs.append(sum(math.exp(particle.log_weight) for particle in ended) / len(found))
+    assert np.mean(distances) < 0.015
+    assert np.mean(logs) == pytest.approx(total, rel=0.05)  # three and a half standard deviations
+
+
+def test_a_beam_out_of_tokens_has_the_most_probable_short_texts() -> None:
+    best = sorted((text for text in exact() if len(text) <= 4), key=lambda text: -exact()[text])
+    rows = Rows(probability_order)
+    start = rows.start(9)
+    world = replace(rows.world(), is_last=lambda: len(rows.texts[0]) == 3)
+    found = [particle.state for particle in beam((), start, world) if particle.finished]
+    assert found == best
 
 
 def test_particles_where_nothing_fits_are_stuck() -> None:

@@ -262,6 +262,7 @@ def world_of(writer: Writer, law: Law, budget: Budget) -> World[Place]:
         advance=advance,  # type: ignore[arg-type]  # lists are what it is given
         spent=lambda: bool(budget.spent()),
         max_checks=MAX_CHECKS_PER_STEP,
+        is_last=lambda: budget.n_steps + 1 >= budget.request.max_tokens,
     )
 
 

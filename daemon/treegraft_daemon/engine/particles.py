@@ -22,6 +22,9 @@ from treegraft_daemon.engine.sampler import Choice, accepted_draws, choose
 S = TypeVar("S")
 K = TypeVar("K", bound=Hashable)
 
+# An end that is not among so many tokens is not what the model has in mind.
+MOST_FOR_AN_END = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Particle(Generic[S]):
@@ -59,6 +62,8 @@ class World(Generic[S]):
     step: the check of one particle's next token. is_whole: whether a state is finished.
     advance: for each surviving row its parent's row, its token and its new state; the draws that come next.
     spent: whether to end now, whatever is finished.
+    is_last: whether no token can follow the next one. Then only what is whole is accepted: a particle that runs out of
+    tokens ends with the mass of the ends in its weight, as any step has that of what fits, or it is stuck.
     """
 
     step: Callable[[S], Callable[[int], S | None]]
@@ -66,6 +71,23 @@ class World(Generic[S]):
     advance: Callable[[Sequence[int], Sequence[int], Sequence[S]], list[Draws]]
     spent: Callable[[], bool]
     max_checks: int
+    is_last: Callable[[], bool] = lambda: False
+
+    def check(self, state: S) -> Callable[[int], S | None]:
+        """The check of the next token at `state`, as it is now."""
+        step = self.step(state)
+        if not self.is_last():
+            return step
+
+        def ends(token: int) -> S | None:
+            after = step(token)
+            return after if after is not None and self.is_whole(after) else None
+
+        return ends
+
+    def most_checks(self) -> int:
+        """How many tokens may be looked at for one step now."""
+        return min(self.max_checks, MOST_FOR_AN_END) if self.is_last() else self.max_checks
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +127,7 @@ def _moved(move: _Move[S], draws: list[Draws], world: World[S], rng: np.random.G
     if move.row < 0:
         return move
     particle = move.particle
-    choice = choose(draws[move.row], world.step(particle.state), max_checks=world.max_checks, rng=rng)
+    choice = choose(draws[move.row], world.check(particle.state), max_checks=world.most_checks(), rng=rng)
     if choice is None:
         return _Move(replace(particle, stuck=True))
     whole = world.is_whole(choice.state)
@@ -138,7 +160,7 @@ def beam(start: S, draws: list[Draws], world: World[S]) -> list[Particle[S]]:
 
 
 def _branches(move: _Move[S], draws: Draws, world: World[S], n: int) -> list[_Move[S]]:
-    choices = accepted_draws(draws, world.step(move.particle.state), n, max_checks=world.max_checks)
+    choices = accepted_draws(draws, world.check(move.particle.state), n, max_checks=world.most_checks())
     if not choices:
         return [_Move(replace(move.particle, stuck=True))]
     result = []
