@@ -40,7 +40,7 @@ class ScriptedLaw:
         return self._draws(b""), self._healed
 
     def fork(self, n: int) -> list[Draws]:
-        self._rows = [self._rows[0]] * n
+        self._rows, self._past = [b""] * n, []
         return [self._draws(text) for text in self._rows]
 
     def step(self, tokens: Sequence[int], owed: Sequence[bytes]) -> list[Draws]:
@@ -60,7 +60,8 @@ class ScriptedLaw:
     def _draws(self, text: bytes) -> Draws:
         wish = self._wish(text)
         if not isinstance(wish, Mapping):
-            wish = {token: 0.5 ** (rank + 1) for rank, token in enumerate(wish)}
+            # Sure enough of the first that nothing less likely is worth a second look, where it fits.
+            wish = {token: 0.15 * 0.5**rank if rank else 0.85 for rank, token in enumerate(wish)}
         law = np.full(len(self.vocabulary), -math.inf)
         for token, probability in wish.items():
             law[self._ids[token]] = math.log(probability)

@@ -132,7 +132,7 @@ def test_a_complete_line_goes_on_if_the_model_is_not_sure() -> None:
 
 
 def test_blank_lines_are_not_suggested() -> None:
-    check("def f():\n    $0\n\ny = 2\n", draws=[["\n", "    ", "pass"], ["\n", "pass"], "\n"], expect="    pass")
+    check("def f():\n    $0\n\ny = 2\n", draws=[["\n", "    "], ["\n", "pass"], "\n"], expect="    pass")
 
 
 def test_the_next_line_is_not_suggested_again() -> None:

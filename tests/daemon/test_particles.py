@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise, product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -217,7 +218,8 @@ def test_a_beam_finds_the_most_probable_texts() -> None:
     best = sorted(exact(), key=lambda text: -exact()[text])
     for n in (3, len(best)):
         rows = Rows(probability_order)
-        assert [particle.state for particle in beam((), rows.start(n), rows.world())] == best[:n]
+        found = beam((), rows.start(1)[0], rows.world(), width=n, n_wanted=n)
+        assert [particle.state for particle in found] == best[:n]
 
 
 def test_spent_ends_with_what_there_is() -> None:
@@ -255,10 +257,46 @@ def test_out_of_tokens_particles_end_with_the_mass_of_the_ends_as_weight() -> No
 def test_a_beam_out_of_tokens_has_the_most_probable_short_texts() -> None:
     best = sorted((text for text in exact() if len(text) <= 4), key=lambda text: -exact()[text])
     rows = Rows(probability_order)
-    start = rows.start(9)
+    [start] = rows.start(1)
     world = replace(rows.world(), is_last=lambda: len(rows.texts[0]) == 3)
-    found = [particle.state for particle in beam((), start, world) if particle.finished]
+    found = [particle.state for particle in beam((), start, world, width=9, n_wanted=9) if particle.finished]
     assert found == best
+
+
+def test_a_beam_for_one_text_stops_when_nothing_can_outdo_it_and_gives_up_what_is_hopeless() -> None:
+    best = max(exact(), key=lambda text: exact()[text])
+
+    def n_rows(n_wanted: int, margin: float = math.inf) -> int:
+        rows = Rows(probability_order)
+        [start] = rows.start(1)
+        world, seen = rows.world(), 0
+
+        def count(parents: Sequence[int], *rest: Any) -> list[Draws]:
+            nonlocal seen
+            seen += len(parents)
+            return world.advance(parents, *rest)
+
+        found = beam((), start, replace(world, advance=count), width=6, n_wanted=n_wanted, margin=margin)
+        assert found[0].state == best and found[0].finished
+        return seen
+
+    assert n_rows(1) < n_rows(6)
+    assert n_rows(6, math.log(3)) < n_rows(6)
+
+
+def test_a_beam_closes_what_the_law_takes_for_finished() -> None:
+    """Where the most probable token is an end that does not fit, the end by closing marks is one of the ways on."""
+    rows = Rows(probability_order)
+    [start] = rows.start(1)
+    closed: list[tuple[tuple[int, ...], int]] = []
+
+    def close(text: tuple[int, ...], token: int) -> tuple[int, ...] | None:
+        closed.append((text, token))
+        return (*text, *[1] * sum((1, -1, 0)[token] for token in text), 2) if text else None
+
+    found = beam((), start, replace(rows.world(), closed=close), width=4, n_wanted=4)
+    assert closed and all(not fits((*text, token)) for text, token in closed)
+    assert any(particle.state not in exact() or particle.n_tokens < len(particle.state) for particle in found)
 
 
 def test_particles_where_nothing_fits_are_stuck() -> None:
@@ -266,7 +304,7 @@ def test_particles_where_nothing_fits_are_stuck() -> None:
     rows = Rows(lambda law: gumbel_order(law, rng))
     world = rows.world()
     nothing = World(lambda _: lambda _: None, world.is_whole, world.advance, world.spent, 100)
-    for found in (explore((), rows.start(3), nothing, rng), beam((), rows.start(3), nothing)):
+    for found in (explore((), rows.start(3), nothing, rng), beam((), rows.start(1)[0], nothing, width=3, n_wanted=3)):
         assert found and all(particle.stuck and not particle.finished for particle in found)
 
 

@@ -53,6 +53,9 @@ USUAL_LINE = 24
 RESERVE_MS = 80.0
 # To read more than this takes longer than anybody waits: seconds for the first key.
 LARGEST_TEXT = 8 << 20
+# The most probable text is looked for with so many rows, among those not less probable than the best by this factor.
+BEAM = 3
+HOPELESS = math.log(10)
 # Several candidates are drawn from at least so many particles, which share the model's time.
 N_PARTICLES = 8
 # How many earlier whole places are shown to the judge when it withholds one.
@@ -87,12 +90,12 @@ def suggest(
     writer = Writer(law, stopping, region)
     place = Place(b"", cursor, healed)
     with span() as decoding:
-        if request.n <= 1:
-            written = [_write_one(place, draws, writer, stopping, law, budget)]
-        elif request.temperature > 0:
+        if request.temperature > 0 and request.n > 1:
             written = explore(place, law.fork(max(request.n, N_PARTICLES)), world_of(writer, law, budget), rng)
+        elif request.temperature > 0 or stopping.fills_block:
+            written = [_write_one(place, draws, writer, law, budget)]
         else:
-            written = beam(place, law.fork(request.n), world_of(writer, law, budget))
+            written = _most_probable(place, draws, writer, law, budget)
     with span() as judging:
         judges = (
             _judges(context, region) if request.constraint and not _is_large(context.prefix, context.suffix) else []
@@ -161,9 +164,32 @@ def _at_cursor(request: Complete, region: Region) -> tuple[Reading, Reading, flo
     return parsed.state, grammar.start(), parsed.confidence, ""
 
 
-def _write_one(
-    start: Place, draws: Draws, writer: Writer, stopping: Stopping, law: Law, budget: Budget
-) -> Particle[Place]:
+def _most_probable(start: Place, draws: Draws, writer: Writer, law: Law, budget: Budget) -> list[Particle[Place]]:
+    """As many of the most probable texts as are asked for. A single one may be nothing, and may go on for several lines."""
+    n, goes_on = budget.request.n, budget.request.multiline == "auto"
+    if n > 1:
+        return beam(start, draws, world_of(writer, law, budget), width=n, n_wanted=n)
+    if draws.logprobs[:1] > SURE_OF_NOTHING and writer.wishes_end(int(draws.ids[0])):
+        end = writer.step(start)(int(draws.ids[0]))
+        if end is not None and end.whole and not end.text.strip():
+            return [Particle(end, finished=True)]
+    world = replace(world_of(writer, law, budget, by_line=goes_on), max_checks=MANY_CHECKS, lost=math.exp(LOST))
+    found = beam(start, draws, world, width=BEAM, n_wanted=1, margin=HOPELESS)
+    best = found[0]
+    # Where a block was opened, how many lines of it are worth showing is another question; and a text that leads nowhere
+    # may have begun with a token that fitted by its letter only.
+    opens = goes_on and b"\n" in best.state.text
+    if (opens or not best.finished) and not budget.is_last() and not budget.spent():
+        again = replace(budget, n_steps=0)
+        other = _write_one(start, law.fork(1)[0], writer, law, again)
+        budget.n_steps += again.n_steps
+        is_longer = opens and other.state.text.startswith(best.state.text)
+        if is_longer or not best.finished:
+            return [other]
+    return [replace(best, n_checks=writer.n_checks)]
+
+
+def _write_one(start: Place, draws: Draws, writer: Writer, law: Law, budget: Budget) -> Particle[Place]:
     """A single candidate: the first draw that fits, token after token. Its weight is an upper bound.
 
     A token may fit by its letter only: the `=` of `f(x) =` can still become `==`, which the model does not have in mind.
@@ -181,7 +207,7 @@ def _write_one(
         choice = _next(place, draws, writer, refused, MANY_CHECKS if may_go_back else MAX_CHECKS_PER_STEP)
         budget.n_checks = writer.n_checks
         ends = choice is None or choice.n_checks > 1
-        if ends and writer.wishes_end(int(draws.ids[0])) and (end := stopping.mend(place)) is not None:
+        if ends and (end := writer.closed(place, int(draws.ids[0]))) is not None:
             # The model takes the line for finished, and only closing marks are missing.
             particle = replace(particle, state=end, finished=True)
             break
@@ -249,7 +275,13 @@ def _next(place: Place, draws: Draws, writer: Writer, refused: int | None, max_c
     return choose(draws, writer.step(place, may_say_nothing=False, refused=refused), max_checks=max_checks)
 
 
-def world_of(writer: Writer, law: Law, budget: Budget) -> World[Place]:
+def world_of(writer: Writer, law: Law, budget: Budget, by_line: bool = False) -> World[Place]:
+    """What particles of one request move in. by_line: the end of a line is an end where more lines may follow, too."""
+
+    def step(place: Place) -> Callable[[int], Place | None]:
+        check = writer.step(place, may_say_nothing=False)
+        return (lambda token: _line_of(check(token))) if by_line else check
+
     def advance(parents: list[int], tokens: list[int], places: list[Place]) -> list[Draws]:
         budget.n_steps += 1
         budget.n_checks = writer.n_checks
@@ -257,13 +289,18 @@ def world_of(writer: Writer, law: Law, budget: Budget) -> World[Place]:
         return law.step(tokens, [place.owed for place in places])
 
     return World(
-        step=lambda place: writer.step(place, may_say_nothing=False),
+        step=step,
         is_whole=lambda place: place.whole,
         advance=advance,  # type: ignore[arg-type]  # lists are what it is given
         spent=lambda: bool(budget.spent()),
         max_checks=MAX_CHECKS_PER_STEP,
-        is_last=lambda: budget.n_steps + 1 >= budget.request.max_tokens,
+        closed=writer.closed,
+        is_last=budget.is_last,
     )
+
+
+def _line_of(place: Place | None) -> Place | None:
+    return place if place is None or place.pause is None else place.pause
 
 
 class Writer:
@@ -300,6 +337,10 @@ class Writer:
         """Whether this token says that the line is finished."""
         return token in self._end_tokens or self._stopping.wishes_end(self._tokens[token])
 
+    def closed(self, place: Place, token: int) -> Place | None:
+        """The place finished by closing marks, if `token` says that the line is finished and some will do."""
+        return self._stopping.mend(place) if self.wishes_end(token) else None
+
     def _write(self, place: Place, token: int) -> Place | None:
         if token in self._end_tokens:
             return None if place.owed else self._stopping.end(place)
@@ -335,6 +376,10 @@ class Budget:
     def elapsed_ms(self) -> float:
         return (monotonic() - self.started) * 1000
 
+    def is_last(self) -> bool:
+        """Whether the next token is the last one allowed."""
+        return self.n_steps + 1 >= self.request.max_tokens
+
     def spent(self) -> str:
         """What has run out, "" if nothing has."""
         if self.cancelled():
@@ -360,7 +405,7 @@ def _ranked(
 
     Texts that differ in blanks only are one candidate: their weights are summed, and the likeliest of them is shown.
     """
-    spent = budget.spent()
+    spent = budget.spent() or ("tokens" if budget.is_last() else "")
     if spent == "cancelled":
         return [], "cancelled"
     why = f"nothing fits within the {spent} allowed" if spent else "nothing fits"
@@ -413,7 +458,11 @@ def _ranked(
                 text=text,
                 log_weight=shares.get(look, -math.inf) if by_weight else particle.log_weight,
                 log_probability=particle.log_probability,
-                stop_reason="whole" if particle.finished else "stuck" if particle.stuck else spent or "whole",
+                stop_reason="whole"
+                if particle.finished
+                else "stuck"
+                if particle.stuck and not spent
+                else spent or "whole",
                 n_tokens=particle.n_tokens,
                 n_checks=particle.n_checks,
                 confidence=confidence,

@@ -62,6 +62,9 @@ class World(Generic[S]):
     step: the check of one particle's next token. is_whole: whether a state is finished.
     advance: for each surviving row its parent's row, its token and its new state; the draws that come next.
     spent: whether to end now, whatever is finished.
+    lost: of a way on in a beam; where less than this share of its law can fit, it is given up.
+    closed: what a state is made into when a token, the most probable one, says that all is written but does not fit: a
+    finished state, by closing what is open, or None.
     is_last: whether no token can follow the next one. Then only what is whole is accepted: a particle that runs out of
     tokens ends with the mass of the ends in its weight, as any step has that of what fits, or it is stuck.
     """
@@ -71,6 +74,8 @@ class World(Generic[S]):
     advance: Callable[[Sequence[int], Sequence[int], Sequence[S]], list[Draws]]
     spent: Callable[[], bool]
     max_checks: int
+    lost: float = 0.0
+    closed: Callable[[S, int], S | None] = lambda state, token: None
     is_last: Callable[[], bool] = lambda: False
 
     def check(self, state: S) -> Callable[[int], S | None]:
@@ -134,40 +139,60 @@ def _moved(move: _Move[S], draws: list[Draws], world: World[S], rng: np.random.G
     return _Move(particle.after(choice, whole), -1 if whole else move.row, choice.token)
 
 
-def beam(start: S, draws: list[Draws], world: World[S]) -> list[Particle[S]]:
-    """The most probable of what can be written, as many as there are rows of `draws`; draws must be by probability.
+def beam(
+    start: S, draws: Draws, world: World[S], *, width: int, n_wanted: int, margin: float = math.inf
+) -> list[Particle[S]]:
+    """The most probable of what can be written, found with up to `width` rows; ends when the best `n_wanted` are finished.
 
-    All rows begin alike, so the first round looks at one of them only.
+    `draws`: those of the only row there is, by probability. A text grows less probable with every token: what is behind
+    the best one by more than `margin` (a difference of log-probabilities) is given up.
     """
-    n = len(draws)
-    moves = [_Move(Particle(start), 0)]
+    moves, rows = [_Move(Particle(start), 0)], [draws]
     while not world.spent():
-        found = [move for move in moves if move.row < 0]
-        for move in moves:
+        found, best = [move for move in moves if move.row < 0], -math.inf
+        for move in sorted(moves, key=_rank):
             if move.row >= 0:
-                found += _branches(move, draws[move.row], world, n)
-        found.sort(key=lambda move: (move.particle.stuck, -move.particle.log_probability))
-        moves = found[:n]
+                found += _branches(move, rows[move.row], world, width, best, margin)
+                best = max(best, *(one.particle.log_probability for one in found if not one.particle.stuck), -math.inf)
+        found.sort(key=_rank)
+        moves = [move for move in found[:width] if move.particle.log_probability >= best - margin]
         live = [move for move in moves if move.row >= 0]
-        if not live:
+        if not live or all(move.row < 0 for move in moves[:n_wanted]):
             break
-        draws = world.advance(
+        rows = world.advance(
             [move.row for move in live], [move.token for move in live], [move.particle.state for move in live]
         )
-        rows = iter(range(len(live)))
-        moves = [replace(move, row=next(rows)) if move.row >= 0 else move for move in moves]
+        places = iter(range(len(live)))
+        moves = [replace(move, row=next(places)) if move.row >= 0 else move for move in moves]
     return [move.particle for move in moves]
 
 
-def _branches(move: _Move[S], draws: Draws, world: World[S], n: int) -> list[_Move[S]]:
-    choices = accepted_draws(draws, world.check(move.particle.state), n, max_checks=world.most_checks())
-    if not choices:
-        return [_Move(replace(move.particle, stuck=True))]
+def _rank(move: _Move[S]) -> tuple[bool, float]:
+    return move.particle.stuck, -move.particle.log_probability
+
+
+def _branches(move: _Move[S], draws: Draws, world: World[S], n: int, best: float, margin: float) -> list[_Move[S]]:
+    """The `n` best ways on from a particle, within `margin` of the `best` so far and of each other; one at least."""
+    particle, least = move.particle, best - margin - move.particle.log_probability
+    choices = accepted_draws(
+        draws,
+        world.check(particle.state),
+        n,
+        max_checks=world.most_checks(),
+        least=least,
+        margin=margin,
+        lost=world.lost,
+    )
     result = []
+    if not choices or choices[0].token != draws.ids[0]:
+        closed = world.closed(particle.state, int(draws.ids[0]))
+        if closed is not None:
+            log_probability = particle.log_probability + float(draws.logprobs[0])
+            result.append(_Move(replace(particle, state=closed, finished=True, log_probability=log_probability)))
     for choice in choices:
         whole = world.is_whole(choice.state)
-        result.append(_Move(move.particle.after(choice, whole), -1 if whole else move.row, choice.token))
-    return result
+        result.append(_Move(particle.after(choice, whole), -1 if whole else move.row, choice.token))
+    return result or [_Move(replace(particle, stuck=True))]
 
 
 def effective_size(log_weights: Sequence[float]) -> float:

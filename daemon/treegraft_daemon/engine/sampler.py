@@ -106,18 +106,35 @@ def sample(
 
 
 def accepted_draws(
-    draws: Draws, step: Callable[[int], S | None], n: int, *, max_checks: int = MAX_CHECKS
+    draws: Draws,
+    step: Callable[[int], S | None],
+    n: int,
+    *,
+    max_checks: int = MAX_CHECKS,
+    least: float = -math.inf,
+    margin: float = math.inf,
+    lost: float = 0.0,
 ) -> list[Choice[S]]:
-    """The first `n` draws that fit, fewer if there are no more within `max_checks`; the checks are counted once."""
+    """The first `n` draws that fit, fewer if there are no more within `max_checks`; the checks are counted once.
+
+    With `draws` by probability, those behind the first that fits are not looked at when their log-probability is under
+    `least`, or more than `margin` under that of the first. Nothing is found when less than the share `lost` of the law
+    is left before anything fits.
+    """
     order = _Order(draws)
     found: list[Choice[S]] = []
-    upper, n_checks = math.exp(min(draws.log_total, 0.0)), 0
+    upper = total = math.exp(min(draws.log_total, 0.0))
+    n_checks = 0
     while len(found) < n and n_checks < max_checks and (drawn := order.next()) is not None:
         token, logprob = drawn
+        if found and logprob < max(least, found[0].log_probability - margin):
+            break
         n_checks += 1
         state = step(token)
         if state is None:
             upper = max(upper - math.exp(logprob), 0.0)
+            if not found and upper < lost * total:
+                break
             continue
         log_upper = max(math.log(upper), logprob) if upper > 0 else logprob
         n_new = n_checks - sum(choice.n_checks for choice in found)

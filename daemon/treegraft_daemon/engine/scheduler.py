@@ -305,8 +305,8 @@ class Scheduler:
         log.info("model unloaded after %s s without a request", self._idle_unload_s)
         self._counters.add("unloads")
         self._law = None
-        self.state = "unloaded"
         _return_memory()
+        self.state = "unloaded"
 
     def _hand_over(self, job: Job, result: Suggestions | Exception) -> None:
         assert self._loop is not None

@@ -151,13 +151,13 @@ class Stopping:
         following = next((line for line in suffix.split(b"\n")[1:] if line.strip()), b"")
         self._next = following.strip()
         self._body_follows = _indentation(following) > self._indent
-        self._fills_block = (
+        self.fills_block = (
             multiline == "auto"
             and self.on_blank_line
             and max(_indentation(_last_line(prefix.rstrip())), _indentation(following)) < self._indent
         )
         # A line that begins further left than this is another statement.
-        self._least_indent = self._indent + (not self._fills_block)
+        self._least_indent = self._indent + (not self.fills_block)
 
     @property
     def on_blank_line(self) -> bool:
@@ -325,7 +325,7 @@ class Stopping:
 
     def _may_go_on(self, head: Place) -> bool:
         """Whether another line may follow one that the suffix can follow, too."""
-        if self._multiline == "auto" and not self._fills_block:
+        if self._multiline == "auto" and not self.fills_block:
             return b"\n" in head.text and _indentation(_last_line(head.text)) > self._indent
         return self._multiline != "never"
 

@@ -96,8 +96,8 @@ class Cancelled(Exception):
 class Law(Protocol):
     """A next-token law with the state of one request at a time; owned by one thread (the scheduler's).
 
-    Life of a request: `prefill` once, then `fork(n)`, then `step` / `select` in any number. The next `prefill`
-    forgets the rows. Healing: the law may drop the unstable last token(s) of the prefix; `prefill` then returns the
+    Life of a request: `prefill` once, which leaves one row, or `fork(n)` rows, then `step` / `select` in any number;
+    `fork` begins anew. The next `prefill` forgets the rows. Healing: the law may drop the unstable last token(s) of the prefix; `prefill` then returns the
     dropped bytes, and the rows it draws hold only tokens that agree with them (`Vocabulary.agreeing`). `step` is told
     the bytes that each row still owes.
     """
@@ -112,7 +112,7 @@ class Law(Protocol):
         ...
 
     def fork(self, n: int) -> list[Draws]:
-        """Continue as `n` rows from the prefilled state; independent first draws of each row."""
+        """Begin again as `n` rows in the prefilled state; independent first draws of each row."""
         ...
 
     def step(self, tokens: Sequence[int], owed: Sequence[bytes]) -> list[Draws]:

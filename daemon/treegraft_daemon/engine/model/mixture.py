@@ -231,7 +231,7 @@ class MixtureLaw:
 
     def fork(self, n: int) -> list[Draws]:
         """See `law.Law`."""
-        state = self._rows[0][-1]
+        state = self._rows[0][0]
         self._rows = [[state] for _ in range(n)]
         return [self._draws(state, self._owed) for _ in range(n)]
 
