@@ -190,6 +190,7 @@ class EngineClient:
         constraint: bool = True,
         multiline: Multiline = "never",
         indent: str = "",
+        min_probability: float = 0.0,
         ahead: bool = False,
         deadline_ms: int = 5000,
     ) -> Suggestions:
@@ -220,6 +221,7 @@ class EngineClient:
                 constraint=constraint,
                 multiline=multiline,
                 indent=indent,
+                min_probability=min_probability,
                 ahead=ahead,
                 deadline_ms=deadline_ms,
             )

@@ -32,6 +32,7 @@ class SavedRequest:
     constraint: bool = True
     multiline: Multiline = "never"
     indent: str = ""
+    min_probability: float = 0.0
     deadline_ms: int = 5000
 
     def question(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 # Bounds are part of the type: what decodes is in range, so nobody behind the wire has to ask again.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -21,6 +21,7 @@ Tokens = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 Name = Annotated[str, msgspec.Meta(pattern="^[a-z_]{1,40}$")]
 Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 Temperature = Annotated[float, msgspec.Meta(ge=0, lt=100)]
+Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Multiline = Literal["auto", "never", "always"]
 
 
@@ -74,7 +75,8 @@ class Complete(Message, frozen=True):
     Exactly one of `text` (the whole document) and `edit` (against the version this connection sent last) is set.
     `version` names the resulting text. `indent` is one level of indentation as the editor would write it, for a text that
     does not show it; "" if it is not known. `multiline`: whether a suggestion that is whole goes on in the next line; `auto`:
-    within blocks, while that is worth it. `ahead`: nobody waits yet, so it runs on an idle model only and is superseded by
+    within blocks, while that is worth it. `min_probability`: of a single candidate; work on one that can only be less
+    probable ends, and the answer's reason is `improbable`. `ahead`: nobody waits yet, so it runs on an idle model only and is superseded by
     any other request. Answered by exactly one Suggestions or Problem with the same id.
     """
 
@@ -94,6 +96,7 @@ class Complete(Message, frozen=True):
     constraint: bool = True
     multiline: Multiline = "never"
     indent: str = ""
+    min_probability: Probability = 0.0
     ahead: bool = False
     deadline_ms: Count = 5000
 

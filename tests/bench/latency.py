@@ -200,12 +200,15 @@ async def stop_engine(environment: dict[str, str]) -> None:
 
 def native_ms(holes: list[Hole]) -> float:
     """Time in all calls of the native constraint for the same holes, in this process."""
-    law, grammar = load("embedded"), TimedGrammar()
+    law, grammar, usual = load("embedded"), TimedGrammar(), Settings()
     with mock.patch.object(completion, "grammar_for", lambda language: grammar):
         for number, hole in enumerate(holes):
             for one in (hole.line_start(), hole):
                 text = one.text.encode()
-                request = Complete(id=number, document=str(number), version=1, offset=one.offset, language="python")
+                request = Complete(
+                    id=number, document=str(number), version=1, offset=one.offset, language="python",
+                    multiline=usual.multiline, min_probability=usual.min_probability,
+                )  # fmt: skip
                 context = Context(str(number), "a.py", "python", text[: one.offset], text[one.offset :])
                 grammar.counts = one is hole
                 completion.suggest(request, context, law)

@@ -472,3 +472,17 @@ def test_what_the_constraint_left_is_told_for_each_token(temperature: float) -> 
         assert len(item.masses) == item.n_tokens
         assert all(lower <= upper + 1e-9 for _, lower, upper in item.masses)
         assert item.probability == pytest.approx(math.exp(item.log_probability))
+
+
+@pytest.mark.parametrize("multiline", ["never", "auto"])
+def test_what_can_only_be_improbable_is_not_written_to_its_end(multiline: Multiline) -> None:
+    def law(text: bytes) -> Wish:
+        return {b"a": 0.6, b"b": 0.3} if len(text.strip()) < 12 else {b"\n": 1.0}
+
+    whole = ask("x = $0\ny = 2\n", law, multiline=multiline, max_tokens=30)
+    assert whole.items[0].text == b"a" * 12 and whole.timings.n_steps == 12
+    for text in ("x = $0\ny = 2\n", "def f():\n    $0\n"):
+        found = ask(text, law, multiline=multiline, max_tokens=30, min_probability=0.1)
+        assert (found.items, found.reason) == ((), "improbable")
+        assert found.timings.n_steps == 4  # the fifth token makes it 0.6 ** 5
+    assert ask("x = $0\ny = 2\n", law, multiline=multiline, n=3, min_probability=0.1).items, "several are only ranked"

@@ -516,6 +516,7 @@ async def test_what_is_improbable_is_shown_only_when_asked_for(client: Client, e
     engine.probability = 0.32
     client.change(2, insert(1, 4, " "))
     assert await client.complete(1, 5) != []
+    assert [asked.min_probability for asked in engine.asked] == [0.31, 0.0, 0.31]
 
 
 async def test_what_the_command_line_says_stays(settings: Settings, engine: ScriptedEngine) -> None:

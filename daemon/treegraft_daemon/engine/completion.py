@@ -18,7 +18,7 @@ from time import monotonic, perf_counter
 import numpy as np
 
 from treegraft_daemon.engine.model.law import Calibration, Cancelled, Context, Draws, Law, Sampling
-from treegraft_daemon.engine.particles import Particle, World, beam, explore, posterior
+from treegraft_daemon.engine.particles import Particle, World, beam, explore, first_of, posterior
 from treegraft_daemon.engine.sampler import Choice, choose
 from treegraft_daemon.engine.stopping import Free, Place, Reading, Stopping
 from treegraft_daemon.telemetry import Counters, span
@@ -169,8 +169,9 @@ def _most_probable(start: Place, draws: Draws, writer: Writer, law: Law, budget:
     n, goes_on = budget.request.n, budget.request.multiline == "auto"
     if n > 1:
         return beam(start, draws, world_of(writer, law, budget), width=n, n_wanted=n)
-    if draws.logprobs[:1] > SURE_OF_NOTHING and writer.wishes_end(int(draws.ids[0])):
-        end = writer.step(start)(int(draws.ids[0]))
+    first = first_of(draws)
+    if first is not None and draws.logprobs[0] > SURE_OF_NOTHING and writer.wishes_end(first):
+        end = writer.step(start)(first)
         if end is not None and end.whole and not end.text.strip():
             return [Particle(end, finished=True)]
     world = replace(world_of(writer, law, budget, by_line=goes_on), max_checks=MANY_CHECKS, lost=math.exp(LOST))
@@ -179,6 +180,8 @@ def _most_probable(start: Place, draws: Draws, writer: Writer, law: Law, budget:
     # Where a block was opened, how many lines of it are worth showing is another question; and a text that leads nowhere
     # may have begun with a token that fitted by its letter only.
     opens = goes_on and b"\n" in best.state.text
+    if world.hopeless(best):
+        return [best]
     if (opens or not best.finished) and not budget.is_last() and not budget.spent():
         again = replace(budget, n_steps=0)
         other = _write_one(start, law.fork(1)[0], writer, law, again)
@@ -207,7 +210,7 @@ def _write_one(start: Place, draws: Draws, writer: Writer, law: Law, budget: Bud
         choice = _next(place, draws, writer, refused, MANY_CHECKS if may_go_back else MAX_CHECKS_PER_STEP)
         budget.n_checks = writer.n_checks
         ends = choice is None or choice.n_checks > 1
-        if ends and (end := writer.closed(place, int(draws.ids[0]))) is not None:
+        if ends and (end := writer.closed(place, first_of(draws))) is not None:
             # The model takes the line for finished, and only closing marks are missing.
             particle = replace(particle, state=end, finished=True)
             break
@@ -225,6 +228,8 @@ def _write_one(start: Place, draws: Draws, writer: Writer, law: Law, budget: Bud
         if lines is not None:
             lines.see(particle)
         if particle.finished or (lines is not None and lines.are_better(particle)):
+            break
+        if _is_improbable(particle, budget.request, law.calibration):
             break
         budget.n_steps += 1
         [draws] = law.step([choice.token], [choice.state.owed])
@@ -294,9 +299,17 @@ def world_of(writer: Writer, law: Law, budget: Budget, by_line: bool = False) ->
         advance=advance,  # type: ignore[arg-type]  # lists are what it is given
         spent=lambda: bool(budget.spent()),
         max_checks=MAX_CHECKS_PER_STEP,
+        hopeless=lambda particle: _is_improbable(particle, budget.request, law.calibration),
         closed=writer.closed,
         is_last=budget.is_last,
     )
+
+
+def _is_improbable(particle: Particle[Place], request: Complete, calibration: Calibration) -> bool:
+    """Whether this is less probable to be right than a single candidate may be, and more so with each token."""
+    if request.n > 1 or not request.min_probability:
+        return False
+    return calibration.probability(particle.log_probability, particle.n_tokens) < request.min_probability
 
 
 def _line_of(place: Place | None) -> Place | None:
@@ -337,9 +350,9 @@ class Writer:
         """Whether this token says that the line is finished."""
         return token in self._end_tokens or self._stopping.wishes_end(self._tokens[token])
 
-    def closed(self, place: Place, token: int) -> Place | None:
+    def closed(self, place: Place, token: int | None) -> Place | None:
         """The place finished by closing marks, if `token` says that the line is finished and some will do."""
-        return self._stopping.mend(place) if self.wishes_end(token) else None
+        return self._stopping.mend(place) if token is not None and self.wishes_end(token) else None
 
     def _write(self, place: Place, token: int) -> Place | None:
         if token in self._end_tokens:
@@ -411,6 +424,9 @@ def _ranked(
     why = f"nothing fits within the {spent} allowed" if spent else "nothing fits"
     kept: list[tuple[Particle[Place], bytes]] = []
     for particle in written:
+        if _is_improbable(particle, budget.request, calibration):
+            why = "improbable"
+            continue
         places = ([particle.state] if particle.finished else []) + stopping.fallbacks(particle.state.before)
         if not particle.finished:
             places = stopping.fallbacks(particle.state)
@@ -458,11 +474,7 @@ def _ranked(
                 text=text,
                 log_weight=shares.get(look, -math.inf) if by_weight else particle.log_weight,
                 log_probability=particle.log_probability,
-                stop_reason="whole"
-                if particle.finished
-                else "stuck"
-                if particle.stuck and not spent
-                else spent or "whole",
+                stop_reason=_stop_reason(particle, spent),
                 n_tokens=particle.n_tokens,
                 n_checks=particle.n_checks,
                 confidence=confidence,
@@ -471,6 +483,12 @@ def _ranked(
             )
         )
     return items, why
+
+
+def _stop_reason(particle: Particle[Place], spent: str) -> str:
+    if particle.finished:
+        return "whole"
+    return spent or ("stuck" if particle.stuck else "whole")
 
 
 def _look(text: bytes) -> bytes:

@@ -62,6 +62,7 @@ class World(Generic[S]):
     step: the check of one particle's next token. is_whole: whether a state is finished.
     advance: for each surviving row its parent's row, its token and its new state; the draws that come next.
     spent: whether to end now, whatever is finished.
+    hopeless: whether a particle can only become too improbable to be wanted; when the best one of a beam is, it ends.
     lost: of a way on in a beam; where less than this share of its law can fit, it is given up.
     closed: what a state is made into when a token, the most probable one, says that all is written but does not fit: a
     finished state, by closing what is open, or None.
@@ -74,6 +75,7 @@ class World(Generic[S]):
     advance: Callable[[Sequence[int], Sequence[int], Sequence[S]], list[Draws]]
     spent: Callable[[], bool]
     max_checks: int
+    hopeless: Callable[[Particle[S]], bool] = lambda particle: False
     lost: float = 0.0
     closed: Callable[[S, int], S | None] = lambda state, token: None
     is_last: Callable[[], bool] = lambda: False
@@ -157,7 +159,7 @@ def beam(
         found.sort(key=_rank)
         moves = [move for move in found[:width] if move.particle.log_probability >= best - margin]
         live = [move for move in moves if move.row >= 0]
-        if not live or all(move.row < 0 for move in moves[:n_wanted]):
+        if not live or all(move.row < 0 for move in moves[:n_wanted]) or world.hopeless(moves[0].particle):
             break
         rows = world.advance(
             [move.row for move in live], [move.token for move in live], [move.particle.state for move in live]
@@ -183,9 +185,9 @@ def _branches(move: _Move[S], draws: Draws, world: World[S], n: int, best: float
         margin=margin,
         lost=world.lost,
     )
-    result = []
-    if not choices or choices[0].token != draws.ids[0]:
-        closed = world.closed(particle.state, int(draws.ids[0]))
+    result, first = [], first_of(draws)
+    if first is not None and (not choices or choices[0].token != first):
+        closed = world.closed(particle.state, first)
         if closed is not None:
             log_probability = particle.log_probability + float(draws.logprobs[0])
             result.append(_Move(replace(particle, state=closed, finished=True, log_probability=log_probability)))
@@ -193,6 +195,11 @@ def _branches(move: _Move[S], draws: Draws, world: World[S], n: int, best: float
         whole = world.is_whole(choice.state)
         result.append(_Move(particle.after(choice, whole), -1 if whole else move.row, choice.token))
     return result or [_Move(replace(particle, stuck=True))]
+
+
+def first_of(draws: Draws) -> int | None:
+    """The first draw; None where no token is possible."""
+    return int(draws.ids[0]) if len(draws.ids) else None
 
 
 def effective_size(log_weights: Sequence[float]) -> float:

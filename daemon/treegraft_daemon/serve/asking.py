@@ -29,7 +29,10 @@ GRACE_S = 0.05  # a question that was typed over may still be of use to the next
 FURTHER = 1 / 50
 
 # Codes of the wire, as a person reads them.
+IMPROBABLE = "improbable"  # as the engine says it
+UNSURE = "not sure enough"
 _REASONS = {
+    IMPROBABLE: UNSURE,
     "loading": "the model is being loaded",
     "deadline": "the engine had no answer in time",
     "busy": "the engine is busy with other requests",
@@ -132,9 +135,9 @@ def found_in(
     sure = [item for item in answer.items if item.probability >= least]
     offers = _offers([(item.text, item.log_weight) for item in sure], place)
     reason = _REASONS.get(answer.reason, answer.reason)
-    if answer.items and not sure:
+    if answer.reason.endswith(IMPROBABLE) or (answer.items and not sure):
         counters.add("unsure")
-        reason = "not sure enough"
+        reason = UNSURE
     if not invoked:
         why_not = [not_worth_showing(offer, place) for offer in offers]
         if any(why_not):
@@ -143,7 +146,7 @@ def found_in(
         offers = [offer for offer, why in zip(offers, why_not, strict=True) if not why]
     unchecked = ""
     if not answer.constrained:
-        why = answer.reason.removeprefix("constraint off: ")
+        why = answer.reason.removeprefix("constraint off: ").removesuffix(f"; {IMPROBABLE}")
         why = why or f"no grammar for {snapshot.language_id or snapshot.name}"
         unchecked = f"suggestions are not checked: {why}"
     return Found(offers, reason, unchecked, stages_ms(answer.timings))

@@ -48,6 +48,7 @@ class Engine(Protocol):
         constraint: bool,
         multiline: Multiline,
         indent: str,
+        min_probability: float,
         ahead: bool,
         deadline_ms: int,
     ) -> Suggestions:

@@ -712,7 +712,7 @@ class Server(LanguageServer):
         if not self._link.connected and not self._link.resting:
             self._tell("Normal", "starting the engine", busy=True)
         try:
-            self._last_question = self._question(wish.place, wish.snapshot, wish.indent)
+            self._last_question = self._question(wish.place, wish.snapshot, wish.indent, wish.invoked)
             found = await self._ask(self._last_question, wish.place, wish.snapshot, wish.invoked)
         except TreegraftError as problem:
             self.counters.add("model_failed")
@@ -722,7 +722,7 @@ class Server(LanguageServer):
         self._tell("Warning" if found.unchecked else "Normal", found.unchecked)
         return found
 
-    def _question(self, place: Place, snapshot: Snapshot, indent: str) -> SavedRequest:
+    def _question(self, place: Place, snapshot: Snapshot, indent: str, invoked: bool) -> SavedRequest:
         """What the engine is asked for a place."""
         settings = self.settings
         siblings = context.siblings(
@@ -741,6 +741,7 @@ class Server(LanguageServer):
             seed=self.counters.snapshot()["model_asked"] if settings.temperature else 0,
             multiline=settings.multiline,
             indent=indent,
+            min_probability=0.0 if invoked else settings.min_probability,
             deadline_ms=settings.deadline_ms,
         )
 
@@ -771,7 +772,9 @@ class Server(LanguageServer):
     async def _ask_quietly(self, place: Place, snapshot: Snapshot) -> Found:
         """As `_ask`, for nobody: what goes wrong will be told when somebody asks."""
         try:
-            return await self._ask(self._question(place, snapshot, ""), place, snapshot, False, ahead=True)
+            return await self._ask(
+                self._question(place, snapshot, "", invoked=False), place, snapshot, False, ahead=True
+            )
         except TreegraftError as problem:
             return Found([], str(problem))
 
