@@ -41,6 +41,12 @@ SEEN_OF_SUFFIX = 4096  # bytes in which something that is not blank is looked fo
 _OF_STRINGS = frozenset({"concatenated_string", "chained_string"})  # several, side by side: none is open
 
 
+def ends_a_comment(suffix: bytes) -> bool:
+    """Whether the first mark of a block comment in `suffix` is an end: of one that begins before it, or should."""
+    end = suffix.find(b"*/")
+    return end >= 0 and suffix.find(b"/*", 0, end) < 0
+
+
 class Judge:
     """Judges completions of one document after the other; keeps the tree of the last base text. One thread at a time."""
 
@@ -75,7 +81,8 @@ class Judge:
         """Whether a comment or a string that begins in the completion takes in what stands behind the cursor.
 
         Not when that was part of a comment, or a string, before. Where the document was broken, a string may end on the
-        cursor's line: half of it may have been there.
+        cursor's line: half of it may have been there. And a comment may begin whose end stands below already, if with it
+        all of the document parses.
         """
         tree = self._parse_base(prefix + suffix)[1]
         broken = tree.root_node.has_error
@@ -89,6 +96,8 @@ class Judge:
             self._combined = combined, self._parser.parse(combined)
         node = _quiet(self._combined[1], joint - 1, joint + probe + 1)
         if node is None or node.start_byte < len(prefix):
+            return False
+        if broken and "comment" in node.type and ends_a_comment(suffix) and not self._combined[1].root_node.has_error:
             return False
         before = _quiet(tree, len(prefix) + probe, len(prefix) + probe + 1)
         return before is None or ("comment" in before.type) != ("comment" in node.type)

@@ -486,3 +486,9 @@ def test_what_can_only_be_improbable_is_not_written_to_its_end(multiline: Multil
         assert (found.items, found.reason) == ((), "improbable")
         assert found.timings.n_steps == 4  # the fifth token makes it 0.6 ** 5
     assert ask("x = $0\ny = 2\n", law, multiline=multiline, n=3, min_probability=0.1).items, "several are only ranked"
+
+
+def test_a_comment_whose_lines_and_end_stand_below_may_begin() -> None:
+    check("class A {\n  $0\n   * Old text.\n   */\n  int b;\n}\n", ["/**", "\n"], "/**", language="java")
+    check("f();\n$0\n * Old text.\n */\ng();\n", ["/**", "\n"], "/**", language="javascript")
+    check("f();\n$0\ng(;\n/* old */\nh();\n", ["/**", "\n"], "/***/", language="javascript")

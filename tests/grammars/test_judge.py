@@ -68,6 +68,9 @@ def test_an_error_before_the_cursor_may_stay_but_not_spread() -> None:
         ("c", 'f("a$0b");\n/* c */\n', ['", "'], ['"); /*']),
         # Broken before: what opens a string that stops on the line may have been half there.
         ("c", "int f( {\n  puts($0);\n  g();\n}\n/* old */\n", ['"a"', "a /* b */"], ["a); /*"]),
+        # Its lines and its end stand there already, and nothing parses without it. Not so where a comment comes first.
+        ("java", "class A {\n  $0\n   * Old text.\n   */\n  int b;\n}\n", ["/**", "/*"], []),
+        ("c", "int f( {\n  $0\n g( ;\n/* old */\n}\n", ["/* a */"], ["/**"]),
         # The cursor is within a comment or a string: they are what goes on.
         ("c", "/* $0\n old */\nint a;\n", ["new", "/* new"], []),
         ("javascript", "f(`$0\n  b`)\n", ["a", "a ${c}"], []),

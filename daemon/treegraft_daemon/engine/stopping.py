@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from treegraft_daemon.config import Multiline
+from treegraft_grammars.judge import ends_a_comment
 
 BLANKS = b" \t"
 # What an editor or a person has put behind the cursor to close something that is open before it.
@@ -140,6 +141,7 @@ class Stopping:
         self._cursor = cursor
         # Where the document does not parse anyway, an open comment could pass for one that the suffix follows.
         self._may_swallow = self.goal.parses or _swallows(cursor)
+        self._comment_ends_below = ends_a_comment(suffix)
         self._multiline = multiline
         # Indented blocks count as open, too, and the one of this line may be settled by its first token only.
         self._depth = (cursor.step(b"x") or cursor).depth()
@@ -236,8 +238,13 @@ class Stopping:
         return self.goal.met(state) and not self._leaves_open(state)
 
     def _leaves_open(self, state: Reading) -> bool:
-        """Whether the suffix would follow as a part of a comment or string that the suggestion began."""
-        return not self._may_swallow and _swallows(state)
+        """Whether the suffix would follow as a part of a comment or string that the suggestion began.
+
+        A comment whose lines and end stand below already is what was missing, if with it all of the document parses.
+        """
+        if self._may_swallow or not _swallows(state):
+            return False
+        return not (self._comment_ends_below and _is_comment(state) and self.goal.fully_met(state))
 
     def _write_in_line(self, place: Place, data: bytes) -> Place | None:
         """`data` has no line break."""
@@ -340,6 +347,12 @@ class Stopping:
 def _swallows(state: Reading) -> bool:
     """Whether what follows is read as a part of a comment or string, whatever it is."""
     return state.step(NO_CODE) is not None
+
+
+def _is_comment(state: Reading) -> bool:
+    """Whether `*/` ends what swallows the code here."""
+    closed = state.step(b"*/")
+    return closed is not None and not _swallows(closed)
 
 
 def _mended(text: bytes, state: Reading, most_trials: int) -> Iterator[tuple[bytes, Reading]]:
