@@ -27,7 +27,7 @@ def unheard(share: float) -> None:
 class Draws:
     """The next-token law of one row, in sampling order, as far as it has been looked at.
 
-    ids: int32 [k]; tokens in Gumbel order (sampling without replacement), or by probability at temperature 0.
+    ids: int32 [k]; tokens in the order of sampling without replacement, or by probability at temperature 0.
     logprobs: float64 [k]; log-probability of each under the whole next-token law.
     log_total: log of the mass of all tokens of this row: 0 for a whole law, less when token healing left some out.
     more: the draws that follow in the same order, or None when `ids` holds every token of positive probability.
@@ -64,7 +64,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How draws are ordered: by probability at 0, else by Gumbel noise from `rng` on logits / temperature."""
+    """How draws are ordered: by probability at 0, else at random, by `rng`, from softmax(logits / temperature)."""
 
     temperature: float
     rng: np.random.Generator
