@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from treegraft_daemon.engine.model import draws as module
+from treegraft_daemon.engine.model._urn import Urn
 from treegraft_daemon.engine.model.draws import draws_from_masses, draws_from_row, draws_in_order, log_sum_exp
 from treegraft_daemon.engine.model.law import Draws, Sampling
 
@@ -187,6 +188,27 @@ def test_what_is_no_law_is_refused(bad: float, at: int) -> None:
     masses[at] = -bad
     with pytest.raises(ValueError, match="a law must hold log-probabilities"):
         draws_in_order(masses, np.random.default_rng(0), masses=True)
+
+
+def test_laws_of_other_kinds_are_refused() -> None:
+    for law, masses in (
+        (np.zeros(8, np.float16), False),
+        (np.zeros(8, np.int32), False),
+        (np.ones(8, np.float32), True),
+    ):
+        with pytest.raises(ValueError, match="cannot be drawn from"):
+            draws_in_order(law, None, masses=masses)  # type: ignore[arg-type]
+
+
+def test_more_than_there_are_cannot_be_drawn() -> None:
+    urn = Urn(np.zeros(5), by_probability=True)
+    room = np.empty(6), np.empty(6, np.int32), np.empty(6)
+    with pytest.raises(ValueError, match="more draws"):
+        urn.draw(*room)
+    with pytest.raises(ValueError, match="different lengths"):
+        urn.draw(room[0], room[1][:5], room[2][:5])
+    urn.draw(room[0][:5], room[1][:5], room[2][:5])
+    assert urn.left() == 0 and room[1][:5].tolist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.slow

@@ -42,9 +42,11 @@ cdef class Urn:
 
         Raises ValueError for what is no law, and MemoryError.
         """
+        cdef Py_ssize_t size = values.itemsize
+        if values.dtype.kind != "f" or (size != 8 and (masses or size != 4)):
+            raise ValueError(f"a law of {values.dtype} cannot be drawn from")
         PyObject_GetBuffer(values, &self.values, PyBUF_SIMPLE)
         self.has_values = True
-        cdef Py_ssize_t size = values.itemsize
         cdef int64_t n = self.values.len // size
         cdef Kind kind = MASSES_64 if masses else (LOGS_32 if size == 4 else LOGS_64)
         with nogil:
@@ -70,18 +72,23 @@ cdef class Urn:
     def draw(self, uniforms, ids, logprobs):
         """Draw as many tokens as `ids` (int32) and `logprobs` (float64) hold, at most `left()`.
 
-        uniforms: float64 of [0, 1), one for each; not looked at where draws are by probability.
+        uniforms: float64 of [0, 1), one for each; not looked at where draws are by probability. Raises ValueError.
         """
         cdef Py_buffer given, found, told
+        cdef int64_t n
         PyObject_GetBuffer(uniforms, &given, PyBUF_SIMPLE)
-        PyObject_GetBuffer(ids, &found, PyBUF_WRITABLE)
-        PyObject_GetBuffer(logprobs, &told, PyBUF_WRITABLE)
-        cdef int64_t n = found.len // sizeof(int32_t)
-        cdef bint fits = n <= urn_left(self.urn) and told.len == n * 8 and given.len == n * 8
-        if fits:
-            urn_draw(self.urn, <const double *>given.buf, n, <int32_t *>found.buf, <double *>told.buf)
-        PyBuffer_Release(&given)
-        PyBuffer_Release(&found)
-        PyBuffer_Release(&told)
-        if not fits:
-            raise ValueError("more draws than there are tokens, or buffers of different lengths")
+        try:
+            PyObject_GetBuffer(ids, &found, PyBUF_WRITABLE)
+            try:
+                PyObject_GetBuffer(logprobs, &told, PyBUF_WRITABLE)
+                try:
+                    n = found.len // sizeof(int32_t)
+                    if n > urn_left(self.urn) or told.len != n * 8 or given.len != n * 8:
+                        raise ValueError("more draws than there are tokens, or buffers of different lengths")
+                    urn_draw(self.urn, <const double *>given.buf, n, <int32_t *>found.buf, <double *>told.buf)
+                finally:
+                    PyBuffer_Release(&told)
+            finally:
+                PyBuffer_Release(&found)
+        finally:
+            PyBuffer_Release(&given)
