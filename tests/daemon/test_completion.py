@@ -280,6 +280,12 @@ def test_out_of_tokens_the_last_whole_place_is_returned() -> None:
     assert found.items[0].stop_reason == "tokens"
 
 
+def test_rejected_tokens_are_counted() -> None:
+    counters = Counters()
+    ask("x = f($0\n", lambda text: [b"]", b"1"] if not text else [b")"], counters=counters)
+    assert counters.snapshot()["tokens_rejected"] >= 1
+
+
 def test_nothing_that_fits_is_said() -> None:
     found = ask("x = f($0\n", lambda _: [b")", b"]"] if _ == b"" else [b"]"])
     assert [item.text for item in found.items] == [b")"]

@@ -100,9 +100,10 @@ def suggest(
         judges = (
             _judges(context, region) if request.constraint and not _is_large(context.prefix, context.suffix) else []
         )
-        items, why = _ranked(
-            written, stopping, region, judges, confidence, law.calibration, budget, counters or Counters()
-        )
+        counters = counters or Counters()
+        items, why = _ranked(written, stopping, region, judges, confidence, law.calibration, budget, counters)
+    if writer.n_rejected:
+        counters.add("tokens_rejected", writer.n_rejected)
     reasons = [off, "" if items else why]
     timings = Timings(
         queue_ms=queue_ms,
@@ -325,7 +326,7 @@ class Writer:
         self._stopping = stopping
         self._region = region
         self._verdicts: dict[tuple[Reading, bytes, int], Place | None] = {}
-        self.n_checks = 0
+        self.n_checks = self.n_rejected = 0
         self.seconds = 0.0
 
     def step(
@@ -340,6 +341,7 @@ class Writer:
             started = perf_counter()
             after = self._write(place, token)
             self.seconds += perf_counter() - started
+            self.n_rejected += after is None
             if after is not None and after.whole and not may_say_nothing and not after.text.strip():
                 return None
             return after
