@@ -176,6 +176,13 @@ def test_what_is_left_beside_a_great_mass_keeps_its_proportions() -> None:
     assert abs(fifth[4] / n - 0.75) < 0.02
 
 
+def test_masses_next_to_nothing_are_still_a_law() -> None:
+    p = np.array([1.0, 3e-310, 2e-310, 0.0, 1e-310])
+    for seed in range(50):
+        ids = everything(draws_in_order(p, np.random.default_rng(seed), masses=True))[0]
+        assert ids[0] == 0 and sorted(ids[1:]) == [1, 2, 4]
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("at", [0, 70, 99])
 def test_what_is_no_law_is_refused(bad: float, at: int) -> None:

@@ -85,9 +85,8 @@ FOR_ANY_CPU static void exp_doubles(const double *logs, double top, float *masse
 }
 
 FOR_ANY_CPU static void scale_doubles(const double *values, double top, float *masses, int64_t n_groups) {
-    double scale = 1.0 / top;
     for (int64_t i = 0; i < n_groups * GROUP; i++)
-        masses[i] = (float)(values[i] * scale);
+        masses[i] = (float)(values[i] / top); /* one over a top below 1e-308 would be infinite */
 }
 
 /* Of each group the greatest value; how many values are possible; whether all are those of a law. */
@@ -332,6 +331,7 @@ static int64_t draw_at_random(Urn *urn, double uniform) {
     double *groups = groups_of(urn, block, &n);
     int64_t group = block * GROUP + pick(groups, n, &share);
     int64_t place = group * GROUP + pick_in_group(urn->masses + group * GROUP, share);
+    urn->drawn[place] = 1;
     urn->masses[place] = 0.0f;
     /* Added up anew, never subtracted: a small mass beside a great one would be lost. */
     urn->groups[group] = sum_of_group(urn->masses + group * GROUP);
@@ -355,7 +355,6 @@ static int64_t draw_greatest(Urn *urn) {
 void urn_draw(Urn *urn, const double *uniforms, int64_t n, int32_t *ids, double *logprobs) {
     for (int64_t i = 0; i < n; i++) {
         int64_t place = urn->by_probability ? draw_greatest(urn) : draw_at_random(urn, uniforms[i]);
-        urn->drawn[place] = 1;
         urn->n_drawn++;
         urn->n_left--;
         double value = value_at(urn, place);
