@@ -24,7 +24,8 @@ suffix, and places in the suffix are counted from the suffix's start in both tex
 `swallows(prefix, completion, suffix)`: a comment or a string that begins in the completion goes on over what follows. No
 error need come of it: what it swallows may end where another comment does.
 
-Rules 1 and 2 need one incremental parse (0.1-0.4 ms for a 30 KB file); the others parse broken texts anew, 5-40 ms.
+Rules 1 and 2 need one incremental parse (0.1-0.4 ms for a 30 KB file), as the text of the key before with its completion was
+most often clean, too; the others parse broken texts anew, 5-40 ms.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from tree_sitter import Language, LogType, Node, Parser, Tree
 from . import registry
 from .edits import common_ends
 
+KEPT = 2  # trees
 SEEN_OF_SUFFIX = 4096  # bytes in which something that is not blank is looked for
 _OF_STRINGS = frozenset({"concatenated_string", "chained_string"})  # several, side by side: none is open
 
@@ -57,24 +59,18 @@ class Judge:
         except ValueError as problem:  # an ABI outside what the library reads
             raise registry.UnsupportedGrammar(f"cannot judge {language}: {problem}") from problem
         self._parser = Parser(self._language)
-        self._base: tuple[bytes, Tree] | None = None
-        self._combined: tuple[bytes, Tree] | None = None  # the last text with a completion in it
+        # The last texts, each with what it is without its completion, and their trees; latest first.
+        self._kept: list[tuple[bytes, bytes, Tree]] = []
 
     def adds_error(self, prefix: bytes, completion: bytes, suffix: bytes) -> bool:
         """Whether inserting `completion` between `prefix` and `suffix` adds a syntax error, by the rules above."""
         if not completion.strip():
             return False
-        base, tree = self._parse_base(prefix + suffix)
-        combined = prefix + completion + suffix
-        cursor = len(prefix)
-        grown = _edited(tree, base, cursor, cursor, combined, cursor + len(completion))
-        # An incremental parse that finds no error is believed; one that does may owe it to the reused tree.
-        self._combined = combined, self._parser.parse(combined, grown)
-        if not self._combined[1].root_node.has_error:
+        base = prefix + suffix
+        if not self._parse(prefix + completion + suffix, base).root_node.has_error:
             return False
-        if not tree.root_node.has_error:
-            self._combined = combined, self._parser.parse(combined)
-            return self._combined[1].root_node.has_error
+        if not self._parse(base).root_node.has_error:
+            return True
         return self._adds_to_broken(prefix, completion, suffix)
 
     def swallows(self, prefix: bytes, completion: bytes, suffix: bytes) -> bool:
@@ -84,27 +80,29 @@ class Judge:
         cursor's line: half of it may have been there. And a comment may begin whose end stands below already, if with it
         all of the document parses.
         """
-        tree = self._parse_base(prefix + suffix)[1]
+        base, joint = prefix + suffix, len(prefix) + len(completion)
+        after = self._parse(prefix + completion + suffix, base)
+        if not completion or not _may_swallow(after, len(prefix), joint):
+            return False
+        tree = self._parse(base)
         broken = tree.root_node.has_error
         skipped = suffix.find(b"\n") + 1 if broken else 0
         rest = suffix[skipped : skipped + SEEN_OF_SUFFIX]
         lead = len(rest) - len(rest.lstrip())
-        if not completion or (broken and not skipped) or lead == len(rest):
+        if (broken and not skipped) or lead == len(rest):
             return False
-        combined, joint, probe = prefix + completion + suffix, len(prefix) + len(completion), skipped + lead
-        if self._combined is None or self._combined[0] != combined:
-            self._combined = combined, self._parser.parse(combined)
-        node = _quiet(self._combined[1], joint - 1, joint + probe + 1)
+        probe = skipped + lead
+        node = _quiet(after, joint - 1, joint + probe + 1)
         if node is None or node.start_byte < len(prefix):
             return False
-        if broken and "comment" in node.type and ends_a_comment(suffix) and not self._combined[1].root_node.has_error:
+        if broken and "comment" in node.type and ends_a_comment(suffix) and not after.root_node.has_error:
             return False
         before = _quiet(tree, len(prefix) + probe, len(prefix) + probe + 1)
         return before is None or ("comment" in before.type) != ("comment" in node.type)
 
     def first_error(self, text: bytes) -> int | None:
         """Byte offset of the first error of `text`, None if it parses clean."""
-        tree = self._parser.parse(text)
+        tree = self._parse(text)
         if not tree.root_node.has_error:
             return None
         # Parsing again over the tree just made logs little: clean subtrees are taken whole. Subtrees that hold an error
@@ -125,29 +123,54 @@ class Judge:
         verdict = _by_first_errors(before, after, prefix, completion, suffix)
         if verdict is not None:
             return verdict
-        # Trees of broken texts depend on what was reused, so both are parsed from nothing.
-        old, new = self._parser.parse(prefix + suffix), self._parser.parse(combined)
+        old, new = self._parse(prefix + suffix), self._parse(combined)
         return _by_nodes(_errors(old), _errors(new), prefix, completion, suffix)
 
     def tree(self, text: bytes) -> Tree:
-        """tree-sitter's tree of `text`, kept as that of the last base."""
-        return self._parse_base(text)[1]
+        """tree-sitter's tree of `text`."""
+        return self._parse(text)
 
-    def _parse_base(self, text: bytes) -> tuple[bytes, Tree]:
-        """The tree of `text`, by an edit of the last base when they share most of their bytes."""
-        if self._base is not None:
-            old, tree = self._base
-            if old == text:
-                return self._base
-            start, tail = common_ends(old, text)
-            if 2 * (start + tail) > len(text):
-                edited = _edited(tree, old, start, len(old) - tail, text, len(text) - tail)
-                tree = self._parser.parse(text, edited)
-                if not tree.root_node.has_error:
-                    self._base = text, tree
-                    return self._base
-        self._base = text, self._parser.parse(text)
-        return self._base
+    def _parse(self, text: bytes, base: bytes | None = None) -> Tree:
+        """The tree of `text`, by edits of a kept one if it may be; `base` is the text without its completion.
+
+        An incremental parse that finds no error is believed. One that does may owe it to what it reused, and what it
+        makes of the error depends on that, so a tree with errors is always parsed from nothing.
+        """
+        base = text if base is None else base
+        for idx, (known, _, tree) in enumerate(self._kept):
+            if known == text:
+                self._kept.insert(0, self._kept.pop(idx))
+                return tree
+        tree = self._grown(text, base) or self._parser.parse(text)
+        self._kept = [(text, base, tree), *self._kept[: KEPT - 1]]
+        return tree
+
+    def _grown(self, text: bytes, base: bytes) -> Tree | None:
+        """The tree of `text` by edits of a kept one; None if there is an error, or nothing near enough to begin with."""
+        if not self._kept:
+            return None
+        old, old_base, tree = next((it for it in self._kept if not it[2].root_node.has_error), self._kept[0])
+        # The last completion is taken out, what was typed put in, then the new completion: three small edits, where one
+        # that held them all might span the file.
+        for new in (old_base, base, text):
+            start, tail = common_ends(old, new)
+            if 2 * (start + tail) <= len(new):
+                return None
+            if old != new:
+                tree = _edited(tree, old, start, len(old) - tail, new, len(new) - tail)
+            old = new
+        grown = self._parser.parse(text, tree)
+        return None if grown.root_node.has_error else grown
+
+
+def _may_swallow(tree: Tree, cursor: int, joint: int) -> bool:
+    """Whether any comment or string that begins at `cursor` or later goes on over the byte at `joint`."""
+    node = tree.root_node.descendant_for_byte_range(joint - 1, joint + 1)
+    while node is not None and node.start_byte >= cursor:
+        if "comment" in node.type or "string" in node.type:
+            return True
+        node = node.parent
+    return False
 
 
 def _quiet(tree: Tree, start: int, end: int) -> Node | None:
