@@ -122,6 +122,7 @@ _STRIDE = 512
 _STRIDES_BEFORE = 2
 _MAX_TEXTS = 8
 _MAX_KEPT_BYTES = 4 << 20
+_MAX_EDITS_BYTES = 512 << 10  # some 100 completions: then one key pays for the whole file, a few ms
 
 
 class _Trails:
@@ -141,10 +142,11 @@ class _Trails:
                     best = trail[:n_states]
                     if len(text) - best[-1].offset <= 2 * _STRIDE:
                         break  # no other text can save more than a few microseconds
-        # Stacks of all versions share one arena; when edits have filled it, a fresh parse starts a new one.
-        if best and best[-1].arena_bytes() > _MAX_KEPT_BYTES + 64 * len(text):
+        # Stacks of all versions share one arena; when edits have filled it, a fresh parse starts a new one. Nor does a text
+        # that has only its start in common with another fill that one's.
+        if len(best) < 2 or best[-1].arena_bytes() > _MAX_EDITS_BYTES + 64 * len(text):
             return None
-        return best or None
+        return best
 
     def keep(self, text: bytes, trail: list[ParseState]) -> None:
         """Remember `trail`, instead of an earlier version of the same text."""

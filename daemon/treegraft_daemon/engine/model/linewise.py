@@ -21,7 +21,7 @@ SPECIAL = "<|endoftext|>"
 PIECES = (
     r"\r?\n|^[ \t]+| ?[\p{L}_][\p{L}\p{M}_]*| ?\p{N}| ?[^\s\p{L}\p{N}_]+|[^\S\r\n]+(?!\S)|[^\S\r\n]+|\r"
 )  # fmt: skip
-CACHED_LINES = 60_000
+CACHED_LINES = 8_000  # young ones; a text of 200 KB has that many at most, as a rule
 
 Tokens = NDArray[np.uint16]
 
@@ -38,7 +38,10 @@ class LineTokenizer:
         line_break = tokenizer.token_to_id("Ċ")
         assert line_break is not None, "the embedded tokenizer has a token for the line break"
         self.line_break = line_break
-        self._lines: dict[bytes, bytes] = {}  # tokens as two bytes each: a fifteenth of what integers would take
+        # Tokens as two bytes each: a fifteenth of what integers would take. When the young are many they become the old,
+        # and the old that nobody read since are forgotten: memory comes to rest, and a line in use stays.
+        self._young: dict[bytes, bytes] = {}
+        self._old: dict[bytes, bytes] = {}
 
     @classmethod
     def load(cls, path: Path) -> LineTokenizer:
@@ -51,16 +54,23 @@ class LineTokenizer:
         whole = [line + b"\n" for line in lines[:-1]]
         if lines[-1]:
             whole.append(lines[-1])
-        known = self._lines
-        missing = [line for line in dict.fromkeys(whole) if line not in known]
+        known, missing = self._young, []
+        for line in dict.fromkeys(whole):
+            if line in known:
+                continue
+            tokens = self._old.get(line)
+            if tokens is None:
+                missing.append(line)
+            else:
+                known[line] = tokens
         if missing:
-            if len(known) > CACHED_LINES:
-                known.clear()
-                missing = list(dict.fromkeys(whole))
             texts = [line.decode(errors="replace") for line in missing]
             for line, encoding in zip(missing, self._encode(texts), strict=True):
                 known[line] = np.asarray(encoding, dtype=np.uint16).tobytes()
-        return np.frombuffer(b"".join([known[line] for line in whole]), dtype=np.uint16)
+        found = np.frombuffer(b"".join([known[line] for line in whole]), dtype=np.uint16)
+        if len(known) > CACHED_LINES:
+            self._young, self._old = {}, known
+        return found
 
     def _encode(self, lines: list[str]) -> Sequence[Sequence[int] | Tokens]:
         if len(lines) < 16:
