@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 MODEL := daemon/treegraft_daemon/engine/model
 NATIVE := setup.py $(wildcard grammars/treegraft_grammars/*.pyx grammars/treegraft_grammars/*.pxd grammars/treegraft_grammars/simulator/* \
-    $(MODEL)/*.pyx $(MODEL)/native/* $(MODEL)/urn/*)
+    $(MODEL)/*.pyx $(MODEL)/native/* $(MODEL)/urn/* $(MODEL)/mixing/*)
 
 .PHONY: demo test lint check-all editors cluster dist clean
 

@@ -1,4 +1,4 @@
-"""Builds the native simulator, the native decoder and the urn; everything else is in pyproject.toml."""
+"""Builds the native simulator, the native decoder, the urn and the mixture; everything else is in pyproject.toml."""
 
 import runpy
 from pathlib import Path
@@ -34,6 +34,7 @@ setup(
         extension(GRAMMARS / "_simulator.pyx", GRAMMARS / "simulator", ["-O2", "-std=c11"]),
         # gnu11 contracts a * b + c, which is most of what the decoder does; psabi warns of vectors that are never passed.
         extension(MODEL / "_urn.pyx", MODEL / "urn", ["-O3", "-std=gnu11", "-Wno-psabi"]),
+        extension(MODEL / "_mixing.pyx", MODEL / "mixing", ["-O3", "-std=gnu11"]),
         extension(MODEL / "_decoder.pyx", MODEL / "native", ["-O3", "-std=gnu11", "-pthread", "-Wno-psabi"]),
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},

@@ -71,7 +71,7 @@ def test_every_law_is_whole_and_leaves_nothing_out(law: MixtureLaw, language: st
 
 
 def test_copies_from_the_document_above_and_below(law: MixtureLaw) -> None:
-    assert best(law, context(CODE + b"\n\ndef show(path):\n    print(read_set")).startswith(b"tings(path")
+    assert best(law, context(CODE + b"\n\ndef show(path):\n    text = read_set")).startswith(b"tings(path")
     below = b"\n\ndef tessellate_hexagons(path):\n    return tessellate_hexagons(path)\n"
     assert best(law, context(b"tessellate_h", below)).startswith(b"exagons(path)")
 

@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from treegraft_daemon.engine.model import _decoder, _urn
+from treegraft_daemon.engine.model import _decoder, _mixing, _urn
 from treegraft_grammars import _simulator, native
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,6 +26,7 @@ def test_setup_and_import_compute_the_same_digest(monkeypatch: pytest.MonkeyPatc
         "_simulator": _simulator.SOURCE_DIGEST,
         "_decoder": _decoder.SOURCE_DIGEST,
         "_urn": _urn.SOURCE_DIGEST,
+        "_mixing": _mixing.SOURCE_DIGEST,
     }
 
 

@@ -1,13 +1,15 @@
 """`python -m treegraft_daemon.training`: from the registries to the embedded law, in one command.
 
-Fetches, trains the tokenizer, counts and prunes, fits the mixture on dev packages, judges on test packages, writes
-`engine/model/embedded/` with its card. Everything in between lies in the cache (--cache), outside the repository.
+Fetches, trains the tokenizer, counts and prunes, fits the mixture and its tilt on dev packages, judges on test packages,
+writes `engine/model/embedded/` with its card. Everything in between lies in the cache (--cache), outside the repository.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,10 @@ from treegraft_daemon.training.holes import Hole, holes
 FITTED = {"python": 5000, "javascript": 1500, "typescript": 1500, "tsx": 800, "go": 1500, "rust": 1500, "java": 1500,
           "c": 1000, "cpp": 1000, "json": 500, "bash": 0}  # fmt: skip
 
-STEPS = ("count", "fit", "judge")
+# The tilt is fitted on more: on lines from their start, too, and on files that are being written, with nothing below.
+N_TILTED, TILTED_WHOLE_LINES, TILTED_UNFINISHED = 2, 0.2, 0.3
+
+STEPS = ("count", "fit", "tilt", "judge")
 # About 28 MB in all; Python has most text and is asked for most.
 TABLE_BYTES = {"python": 13_500_000, "javascript": 4_000_000, "go": 2_200_000, "rust": 2_200_000, "java": 2_000_000,
                "c": 2_600_000}  # fmt: skip
@@ -71,6 +76,9 @@ def main() -> None:
     if first < 2:
         tell("fitting the weights")
         fit(parts["dev"], options.out)
+    if first < 3:
+        tell("fitting the tilt")
+        fit_tilt(parts["dev"], options.out)
     tell("judging on test packages")
     (options.out / "CARD.md").write_text(card.write(load_embedded(options.out), parts, packages))
     tell("done")
@@ -102,6 +110,24 @@ def fit(files: list[SourceFile], folder: Path, n_holes: dict[str, int] | None = 
     for language, n in (n_holes or FITTED).items():
         drawn += holes(files, language, n, seed=5, share_with_siblings=0.5)
     fitting.save(fitting.fit(fitting.gather(law, drawn)), folder / "weights.json")
+
+
+def fit_tilt(files: list[SourceFile], folder: Path, n_holes: dict[str, int] | None = None) -> None:
+    """Fit the tilt of the mixture in `folder` on these files, and write it there."""
+    from treegraft_daemon.training import tilting  # brings torch, which nothing else here wants
+
+    law = MixtureLaw(
+        LineTokenizer.load(folder / "tokenizer.json"), Tables.load(folder), Weights.load(folder / "weights.json")
+    )
+    drawn: list[Hole] = []
+    for language, n in (n_holes or FITTED).items():
+        drawn += holes(files, language, N_TILTED * n, 31, share_with_siblings=0.6, whole_lines=TILTED_WHOLE_LINES)
+    rng = random.Random(32)
+    drawn = [
+        replace(hole, context=replace(hole.context, suffix=b"")) if rng.random() < TILTED_UNFINISHED else hole
+        for hole in sorted(drawn, key=lambda hole: hole.context.document)  # those of a package share what is read
+    ]
+    tilting.save(tilting.fit(tilting.gather(law, drawn)), folder / "tilt.npz")
 
 
 def _unfitted() -> Weights:

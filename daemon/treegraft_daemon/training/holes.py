@@ -31,8 +31,10 @@ class Hole:
         return text.split(b"\n")[0].rstrip() == self.middle.rstrip()
 
 
-def holes(files: list[SourceFile], language: str, n: int, seed: int, share_with_siblings: float) -> Iterator[Hole]:
-    """`n` holes in files of one language; fewer if there are no files."""
+def holes(
+    files: list[SourceFile], language: str, n: int, seed: int, share_with_siblings: float, whole_lines: float = 0.0
+) -> Iterator[Hole]:
+    """`n` holes in files of one language; fewer if there are no files. whole_lines: the share of those at a line's start."""
     rng = random.Random(seed)
     by_package: dict[str, list[SourceFile]] = {}
     sizes = Counter[str]()
@@ -47,15 +49,15 @@ def holes(files: list[SourceFile], language: str, n: int, seed: int, share_with_
         package = by_package[rng.choice(names)]
         file = rng.choice(package)
         siblings = nearest(file, package, rng) if rng.random() < share_with_siblings else ()
-        yield cut(file, siblings, rng)
+        yield cut(file, siblings, rng, whole_line=bool(whole_lines) and rng.random() < whole_lines)
 
 
-def cut(file: SourceFile, siblings: tuple[OpenFile, ...], rng: random.Random) -> Hole:
+def cut(file: SourceFile, siblings: tuple[OpenFile, ...], rng: random.Random, whole_line: bool = False) -> Hole:
     """A hole in a line of the file that is not blank, from a random column after the indentation to before the end."""
     lines = file.text.split(b"\n")
     row = rng.choice([row for row, line in enumerate(lines) if line.strip()])
     line = lines[row].decode()
-    column = rng.randrange(len(line) - len(line.lstrip()), len(line.rstrip()))
+    column = 0 if whole_line else rng.randrange(len(line) - len(line.lstrip()), len(line.rstrip()))
     typed = line[:column].encode()
     prefix = b"".join(one + b"\n" for one in lines[:row]) + typed
     suffix = file.text[len(prefix) + len(lines[row]) - len(typed) :]

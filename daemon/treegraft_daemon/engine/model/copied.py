@@ -25,7 +25,6 @@ from treegraft_daemon.engine.model.mixture import (
     SLOTS,
     Weights,
     lines_below,
-    spread,
     tail,
 )
 
@@ -117,3 +116,9 @@ class Copied:
     @cached_property
     def _next(self) -> dict[int, Copied]:
         return {}
+
+
+def spread(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """Of a fold with these weights: what is left of the law it starts from, and the coefficient of each source."""
+    left = np.cumprod((1 - w)[::-1])[::-1]  # ... for a source after all later ones took their share
+    return float(left[0]), w * np.append(left[1:], 1)

@@ -12,13 +12,19 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from treegraft_daemon.engine.model._mixing import SOURCE_DIGEST, follow, follow_skipped
 from treegraft_daemon.engine.model.law import Cancelled
 from treegraft_daemon.engine.model.linewise import END
+from treegraft_grammars.native import check_freshness, source_digest
+
+FOLDER = Path(__file__).parent
+check_freshness(SOURCE_DIGEST, source_digest(FOLDER / "_mixing.pyx", FOLDER / "mixing"))
 
 # Match lengths that are told apart. Fixed by the fitted weights.
 ORDERS = (1, 2, 3, 4, 5, 6, 8, 12, 20)
@@ -56,7 +62,7 @@ class Page:
         """`has_cursor`: the cursor stands after the first part."""
         end = np.array([END], dtype=parts[0].dtype)
         marked = [np.concatenate([end, part]) for part in parts]
-        self.tokens: Tokens = np.concatenate([*marked, end])
+        self.tokens: NDArray[np.uint32] = np.concatenate([*marked, end]).astype(np.uint32)
         self.size = len(kinds.blank)
         by_token = np.argsort(self.tokens, kind="stable")
         # Places are where the next token stands; what an END follows predicts nothing.
@@ -201,29 +207,13 @@ class Trail:
 
     def _suffix_matches(self, line: LineContext) -> Evidence:
         """Every match length at once, and the extra contexts that share the last token."""
-        page, places = self.page, self.places
-        ways = page.ways(self.recent[0])
-        n_ids, n_orders = len(ways.ids), len(ORDERS)
-        levels = _LEVEL[self.lengths]
-        counts = np.zeros(N_LOCAL, dtype=np.int64)
-        counts[:n_orders] = np.bincount(levels, minlength=n_orders)[::-1].cumsum()[::-1]
-        sums = np.zeros((N_LOCAL, n_ids))
-        flat = np.bincount(levels * n_ids + ways.index, ways.weights, minlength=n_orders * n_ids)
-        sums[:n_orders] = flat.reshape(n_orders, n_ids)[::-1].cumsum(axis=0)[::-1]
-        # A place less than three tokens into the page wraps around to its closing END, which equals no third token.
-        third = self.recent[2] or -1
-        masks = (
-            page.tokens[places - 3] == third,
-            page.line_keys[places - 1] == line.key,
-            page.above[places] == line.above,
-            page.below[places] == line.below,
+        page, ways = self.page, self.page.ways(self.recent[0])
+        around = page.tokens, page.line_keys, page.above, page.below
+        cursor = self.recent[2] or -1, line.key, line.above, line.below
+        slots, buckets, shares = follow(
+            around, self.places, self.lengths, ways.index, ways.weights, len(ways.ids), _LEVEL, len(ORDERS), cursor
         )
-        for slot, mask in enumerate(masks, n_orders + 1):
-            chosen = np.flatnonzero(mask)
-            counts[slot] = len(chosen)
-            sums[slot] = np.bincount(ways.index[chosen], ways.weights[chosen], minlength=n_ids)
-        slots = np.flatnonzero(counts)
-        return _evidence(slots, counts[slots], ways.ids, sums[slots])
+        return Evidence(slots, buckets, ways.ids, shares)
 
     def _one_skipped(self) -> Evidence | None:
         """What stood two places after the two tokens before the last one, whatever stood between."""
@@ -234,8 +224,8 @@ class Trail:
         if not len(places):
             return None
         ways = self.page.ways_at(places)
-        sums = np.bincount(ways.index, ways.weights, minlength=len(ways.ids))[None].astype(np.float64)
-        return _evidence(np.array([len(ORDERS)]), np.array([len(places)]), ways.ids, sums)
+        bucket, shares = follow_skipped(ways.index, ways.weights, len(ways.ids))
+        return Evidence(np.array([len(ORDERS)]), np.array([bucket]), ways.ids, shares)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -272,19 +262,6 @@ class Reader:
         for name, trail in self.trails.items():
             for one in trail.evidence(line):
                 yield name, one
-
-
-def _evidence(
-    slots: NDArray[np.intp], counts: NDArray[np.int64], ids: NDArray[np.intp], sums: NDArray[np.float64]
-) -> Evidence:
-    shares = sums / sums.sum(axis=1, keepdims=True)
-    often = _LOG2[np.minimum(counts, len(_LOG2) - 1)]
-    ways = np.minimum((sums > 0).sum(axis=1), 3) - 1
-    sure = np.minimum((shares.max(axis=1) * 4).astype(np.intp), 3)
-    return Evidence(slots, (often * 3 + ways) * 4 + sure, ids, shares)
-
-
-_LOG2 = np.minimum(np.log2(np.maximum(np.arange(64), 1)).astype(np.intp), 5)
 
 
 def line_keys(tokens: Tokens, kinds: Kinds) -> tuple[NDArray[np.int64], NDArray[np.intp]]:

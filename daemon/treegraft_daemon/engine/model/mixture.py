@@ -3,6 +3,7 @@
 Each source of evidence says which tokens it would put next (shares q) and how good its grounds are (a bucket). The law
 is a fold over the sources from short contexts to long: p becomes (1 - w) p + w q with w fitted per source, bucket and
 kind of request. It starts from a law without context in which every token is possible, so nothing has probability 0.
+`tilt` then weighs the best candidates against each other.
 """
 
 from __future__ import annotations
@@ -13,22 +14,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from treegraft_daemon.engine.model._mixing import LAST, Mixture
 from treegraft_daemon.engine.model.copying import EXTRA, N_LOCAL, ORDERS, Evidence, Kinds, Page, Reader, SiblingPages
 from treegraft_daemon.engine.model.draws import draws_from_masses, draws_from_row
 from treegraft_daemon.engine.model.healing import given_bytes, heal
 from treegraft_daemon.engine.model.law import Calibration, Context, Draws, Sampling
 from treegraft_daemon.engine.model.linewise import END, LineTokenizer, Tokens
 from treegraft_daemon.engine.model.ngram import N_BUCKETS, N_ORDERS, NgramTable
+from treegraft_daemon.engine.model.tilt import NEVER, Below, Line, Place, Tilt, place_of
 from treegraft_grammars.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from treegraft_daemon.engine.model._mixing import Found
 
 EMBEDDED = Path(__file__).parent / "embedded"
 # What is read at most; more costs time and hardly changes the law.
 PREFIX_BYTES, SUFFIX_BYTES, SIBLING_BYTES, N_SIBLINGS = 200_000, 100_000, 80_000, 8
 KEPT_SIBLINGS = 64
+LINES_BELOW = 40  # in which one that is not blank is looked for
 
 
 def _slots() -> list[str]:
@@ -123,7 +131,7 @@ def kind_of(language: str, has_siblings: bool) -> str:
     return f"{language}+" if has_siblings else language
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Reading:
     """What a request's states share: the pages, the law without context, the weights."""
 
@@ -132,11 +140,27 @@ class Reading:
     base: NDArray[np.float64]
     weights: NDArray[np.float64]
     table: NgramTable
+    tokens: Sequence[bytes]
+    language: str
+    below: Below
+    tilt: Tilt | None
+
+    @cached_property
+    def distances(self) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+        """See `tilt.place_of`."""
+        page = self.pages["document"]
+        assert page.cursor is not None, "the document holds the cursor"
+        before, after = np.full(len(self.base), NEVER, np.uint16), np.full(len(self.base), NEVER, np.uint16)
+        near = page.tokens[max(page.cursor - NEVER + 1, 0) : page.cursor]
+        before[near] = np.arange(len(near), 0, -1)  # the latest of the same token comes last, and stays
+        near = page.tokens[page.cursor : page.cursor + NEVER][::-1]
+        after[near] = np.arange(len(near) - 1, -1, -1)
+        return before, after
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """One place in the text: the last tokens, and what stands there on every page. A value.
+    """One place in the text: the last tokens, the line so far, and what stands there on every page. A value.
 
     Remembers its law and its next states, so that rows which wrote the same share the work.
     """
@@ -144,6 +168,7 @@ class State:
     reading: Reading
     last: tuple[int, ...]  # At most as many as the n-grams want.
     reader: Reader
+    line: Line
 
     def step(self, token: int) -> State:
         """The state after one more token."""
@@ -160,7 +185,8 @@ class State:
         return {}
 
     def _after(self, token: int) -> State:
-        return State(self.reading, (*self.last, token)[-N_ORDERS:], self.reader.step(token))
+        line = self.line.step(token, self.reading.tokens[token])
+        return State(self.reading, (*self.last, token)[-N_ORDERS:], self.reader.step(token), line)
 
     def evidence(self) -> list[Evidence]:
         """All sources' evidence in slots of the fold, in no order."""
@@ -175,26 +201,23 @@ class State:
 
     @cached_property
     def _law(self) -> NDArray[np.float64]:
+        mixture, tilt = self._mixture(), self.reading.tilt
+        return mixture.p if tilt is None else mixture.tilted(tilt.network, self._place())
+
+    def seen(self, tilt: Tilt) -> tuple[Found, NDArray[np.float64]]:
+        """What this tilt's network sees here, and the law before any has its say."""
+        mixture = self._mixture()
+        return mixture.seen(tilt.network, self._place()), mixture.p
+
+    def _mixture(self) -> Mixture:
+        evidence = [(one.slots, one.buckets, one.ids, one.shares) for one in self.evidence()]
+        whole = [(np.array([slot]), np.array([bucket]), None, law) for slot, bucket, law in self.reading.unigrams]
+        return Mixture(self.reading.base, self.reading.weights, whole + evidence)
+
+    def _place(self) -> Place:
         reading = self.reading
-        evidence = self.evidence()
-        w = np.zeros(len(SLOTS))
-        for slot, bucket, _ in reading.unigrams:
-            w[slot] = reading.weights[slot, bucket]
-        for one in evidence:
-            w[one.slots] = reading.weights[one.slots, one.buckets]
-        left, coefficients = spread(w)
-        p = reading.base * left
-        for slot, _, shares in reading.unigrams:
-            p += coefficients[slot] * shares
-        for one in evidence:
-            p[one.ids] += coefficients[one.slots] @ one.shares
-        return p
-
-
-def spread(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-    """Of a fold with these weights: what is left of the law it starts from, and the coefficient of each source."""
-    left = np.cumprod((1 - w)[::-1])[::-1]  # ... for a source after all later ones took their share
-    return float(left[0]), w * np.append(left[1:], 1)
+        last = ((END,) * LAST + self.last)[-LAST:]
+        return place_of(self.line, reading.below, last, reading.distances, reading.language, "sibling" in reading.pages)
 
 
 class MixtureLaw:
@@ -204,9 +227,15 @@ class MixtureLaw:
     end_tokens = frozenset({END})
 
     def __init__(
-        self, tokenizer: LineTokenizer, tables: Tables, weights: Weights, calibration: Calibration | None = None
+        self,
+        tokenizer: LineTokenizer,
+        tables: Tables,
+        weights: Weights,
+        tilt: Tilt | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         self.tokenizer = tokenizer
+        self.tilt = tilt
         self.vocabulary: Vocabulary = tokenizer.vocabulary
         self.tables = tables
         self.weights = weights
@@ -265,9 +294,25 @@ class MixtureLaw:
             self.tables.unigram(context.language),
             self.weights.of(kind),
             self.tables.ngram(context.language),
+            self.vocabulary.tokens,
+            context.language,
+            self._below(context.suffix),
+            self.tilt,
         )
         whole = np.concatenate([np.array([END], dtype=prefix.dtype), prefix])
-        return State(reading, tuple(whole[-N_ORDERS:].tolist()), Reader.at_cursor(pages, prefix, self._kinds))
+        breaks = np.flatnonzero(self._kinds.breaks[prefix])
+        line = Line()
+        for token in prefix[int(breaks[-1]) + 1 if len(breaks) else 0 :].tolist():
+            line = line.step(token, self.vocabulary[token])
+        return State(reading, tuple(whole[-N_ORDERS:].tolist()), Reader.at_cursor(pages, prefix, self._kinds), line)
+
+    def _below(self, suffix: bytes) -> Below:
+        for line in suffix.split(b"\n", LINES_BELOW + 1)[1 : LINES_BELOW + 1]:
+            if line.strip():
+                tokens = self.tokenizer.read(line)
+                first = tokens[~self._kinds.blank[tokens]]
+                return Below(int(first[0]) if len(first) else END, len(line) - len(line.lstrip(b" \t")))
+        return Below()
 
     def _sibling(self, text: bytes) -> Tokens:
         tokens = self._siblings.pop(text, None)
@@ -289,10 +334,14 @@ class MixtureLaw:
 
 def load_embedded(folder: Path = EMBEDDED) -> MixtureLaw:
     """The law that ships with treegraft."""
+    tokenizer = LineTokenizer.load(folder / "tokenizer.json")
     return MixtureLaw(
-        LineTokenizer.load(folder / "tokenizer.json"),
+        tokenizer,
         Tables.load(folder),
         Weights.load(folder / "weights.json"),
+        Tilt.load(tokenizer.vocabulary.tokens, folder / "tilt.npz", len(SLOTS))
+        if (folder / "tilt.npz").exists()
+        else None,
         Calibration(**json.loads((folder / "calibration.json").read_text())),
     )
 
