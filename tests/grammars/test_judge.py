@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tree_sitter import Parser, Tree
 
 import sources
 from treegraft_grammars.judge import Judge, adds_error_slow, first_error_slow
@@ -170,3 +171,31 @@ def test_a_clean_document_of_30_kb_is_judged_in_about_a_millisecond() -> None:
         seconds.append(time.perf_counter() - began)
     # 0.2-0.4 ms on a quiet machine; the bound leaves room for a busy one.
     assert statistics.median(seconds) < 0.002
+
+
+class CountingParser:
+    """A parser that notes which parses began from nothing."""
+
+    def __init__(self, parser: Parser) -> None:
+        self._parser = parser
+        self.anew: list[bool] = []
+
+    def parse(self, text: bytes, old: Tree | None = None) -> Tree:
+        self.anew.append(old is None)
+        return self._parser.parse(text) if old is None else self._parser.parse(text, old)
+
+
+def test_a_key_in_a_half_typed_line_costs_one_incremental_parse() -> None:
+    """The line has an error until it is completed; the text of the key before was clean with its completion."""
+    lines = "\n".join(f"function f{n}(a) {{ return g(a, {n}); }}" for n in range(400))
+    typed, below = "const total = add(", "\nexport default total;\n"
+    judge = Judge("javascript")
+    parser = CountingParser(judge._parser)
+    judge._parser = parser  # type: ignore[assignment]
+    for n_typed in range(8, len(typed)):
+        prefix = f"{lines}\n{typed[:n_typed]}".encode()
+        completion = f"{typed[n_typed:]}1, {n_typed});".encode()
+        parser.anew.clear()
+        assert not judge.adds_error(prefix, completion, below.encode())
+        assert not judge.swallows(prefix, completion, below.encode())
+        assert parser.anew == [n_typed == 8]
