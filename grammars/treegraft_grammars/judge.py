@@ -80,9 +80,11 @@ class Judge:
         cursor's line: half of it may have been there. And a comment may begin whose end stands below already, if with it
         all of the document parses.
         """
+        if not completion:
+            return False
         base, joint = prefix + suffix, len(prefix) + len(completion)
         after = self._parse(prefix + completion + suffix, base)
-        if not completion or not _may_swallow(after, len(prefix), joint):
+        if not _may_swallow(after, len(prefix), joint):
             return False
         tree = self._parse(base)
         broken = tree.root_node.has_error

@@ -1,8 +1,8 @@
 """How often the suggestion is what the author wrote, on packages that were never trained on.
 
 `python tests/bench/usefulness.py [--language python] [--n 300]` takes the rest of random lines out and asks for it, with
-five other files of the package open and with the document alone, constraint on and off. A match is exact but for
-blanks at the end. The packages come from the training cache (`python -m treegraft_daemon.training --fetch-only` fills it).
+five other files of the package open and with the document alone, constraint on and off; with `--next-line` whole lines,
+of which only the indentation is there. A match is exact but for blanks at the end. The packages come from the training cache (`python -m treegraft_daemon.training --fetch-only` fills it).
 """
 
 from __future__ import annotations
@@ -67,12 +67,20 @@ def ask(
     return suggest(request, context, law).items
 
 
+def at_indentation(hole: Hole) -> Hole:
+    """The hole of a whole line with the cursor where an editor puts it."""
+    n_blank = len(hole.middle) - len(hole.middle.lstrip(b" \t"))
+    prefix = hole.context.prefix + hole.middle[:n_blank]
+    return Hole(replace(hole.context, prefix=prefix), hole.middle[n_blank:])
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--language", action="append", help="only this one; may be repeated")
     parser.add_argument("--n", type=int, default=300, help="holes per language")
     parser.add_argument("--part", default="test", choices=["dev", "test"])
+    parser.add_argument("--next-line", action="store_true", help="whole lines instead of rests of lines")
     parser.add_argument("--candidates", type=int, default=1)
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--seed", type=int, default=11)
@@ -85,7 +93,9 @@ def main() -> None:
         "| language | open | constraint | holes | exact, first | exact, any | answered | p50 ms |\n|---|---|---|---|---|---|---|---|"
     )
     for language in languages:
-        drawn = list(holes(files, language, options.n, options.seed, 1.0))
+        drawn = list(holes(files, language, options.n, options.seed, 1.0, whole_lines=float(options.next_line)))
+        if options.next_line:
+            drawn = [at_indentation(hole) for hole in drawn]
         if not drawn:  # no held-out package is written in it
             continue
         for siblings in (True, False):

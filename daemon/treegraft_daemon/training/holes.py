@@ -49,7 +49,8 @@ def holes(
         package = by_package[rng.choice(names)]
         file = rng.choice(package)
         siblings = nearest(file, package, rng) if rng.random() < share_with_siblings else ()
-        yield cut(file, siblings, rng, whole_line=bool(whole_lines) and rng.random() < whole_lines)
+        # Without whole lines nothing more is drawn, so that a seed stands for the same holes as ever.
+        yield cut(file, siblings, rng, whole_line=whole_lines > 0 and rng.random() < whole_lines)
 
 
 def cut(file: SourceFile, siblings: tuple[OpenFile, ...], rng: random.Random, whole_line: bool = False) -> Hole:

@@ -339,9 +339,7 @@ def load_embedded(folder: Path = EMBEDDED) -> MixtureLaw:
         tokenizer,
         Tables.load(folder),
         Weights.load(folder / "weights.json"),
-        Tilt.load(tokenizer.vocabulary.tokens, folder / "tilt.npz", len(SLOTS))
-        if (folder / "tilt.npz").exists()
-        else None,
+        Tilt.load(tokenizer.vocabulary.tokens, folder / "tilt.npz", len(SLOTS)),
         Calibration(**json.loads((folder / "calibration.json").read_text())),
     )
 
