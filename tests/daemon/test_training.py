@@ -15,9 +15,9 @@ from treegraft_daemon.engine.model.linewise import LineTokenizer
 from treegraft_daemon.engine.model.mixture import SLOTS, MixtureLaw, Tables, Weights
 from treegraft_daemon.engine.model.tilt import Tilt
 from treegraft_daemon.training import corpus, fitting, sources, tilting
-from treegraft_daemon.training.__main__ import build_tables, fit
+from treegraft_daemon.training.__main__ import build_tables, fit, fit_tilt
 from treegraft_daemon.training.corpus import SourceFile
-from treegraft_daemon.training.holes import cut, holes, nearest
+from treegraft_daemon.training.holes import Hole, cut, holes, nearest
 from treegraft_daemon.training.sources import Package, is_permissive, language_of_source
 
 NAMES = ["load", "store", "count", "merge", "split", "parse", "render", "fetch"]
@@ -60,13 +60,8 @@ def test_fitted_weights_beat_unfitted_ones(files: list[SourceFile], folder: Path
     assert fitting.nats(examples, fitted) < 1.5
 
 
-def test_what_is_fitted_is_what_is_served(files: list[SourceFile], folder: Path) -> None:
-    """The fit's loss, from its gathered features, equals the runtime's log-law."""
-    fit(files[32:40], folder, {"python": 20})
-    law = MixtureLaw(
-        LineTokenizer.load(folder / "tokenizer.json"), Tables.load(folder), Weights.load(folder / "weights.json")
-    )
-    drawn = list(holes(files[40:], "python", 10, 2, 0.5))
+def nats_served(law: MixtureLaw, drawn: list[Hole]) -> float:
+    """Mean log-loss of the law as it is asked in service."""
     loss, n_tokens = 0.0, 0
     for hole in drawn:
         state, truth = fitting.walk(law, hole)
@@ -74,8 +69,18 @@ def test_what_is_fitted_is_what_is_served(files: list[SourceFile], folder: Path)
             loss -= float(np.log(state.law()[token]))
             n_tokens += 1
             state = state.step(token)
+    return loss / n_tokens
+
+
+def test_what_is_fitted_is_what_is_served(files: list[SourceFile], folder: Path) -> None:
+    """The fit's loss, from its gathered features, equals the runtime's log-law."""
+    fit(files[32:40], folder, {"python": 20})
+    law = MixtureLaw(
+        LineTokenizer.load(folder / "tokenizer.json"), Tables.load(folder), Weights.load(folder / "weights.json")
+    )
+    drawn = list(holes(files[40:], "python", 10, 2, 0.5))
     weights = json.loads((folder / "weights.json").read_text())
-    assert loss / n_tokens == pytest.approx(fitting.nats(fitting.gather(law, drawn), weights), rel=1e-5)
+    assert nats_served(law, drawn) == pytest.approx(fitting.nats(fitting.gather(law, drawn), weights), rel=1e-5)
 
 
 def test_a_fitted_tilt_helps_and_is_what_is_served(files: list[SourceFile], folder: Path) -> None:
@@ -84,23 +89,14 @@ def test_a_fitted_tilt_helps_and_is_what_is_served(files: list[SourceFile], fold
     mixture = MixtureLaw(
         LineTokenizer.load(folder / "tokenizer.json"), Tables.load(folder), Weights.load(folder / "weights.json")
     )
-    seen = tilting.gather(mixture, holes(files[32:40], "python", 150, 3, 0.5, whole_lines=0.3))
-    weights = tilting.fit(seen, epochs=150)
-    tokens = mixture.vocabulary.tokens
-    tilted = MixtureLaw(mixture.tokenizer, mixture.tables, mixture.weights, Tilt(tokens, weights, len(SLOTS)))
+    fit_tilt(files[32:40], folder, {"python": 80}, epochs=150)
+    tilt = Tilt.load(mixture.vocabulary.tokens, folder / "tilt.npz", len(SLOTS))
+    tilted = MixtureLaw(mixture.tokenizer, mixture.tables, mixture.weights, tilt)
     drawn = list(holes(files[40:], "python", 30, 2, 0.5))
-    losses = []
-    for law in (mixture, tilted):
-        loss, n_tokens = 0.0, 0
-        for hole in drawn:
-            state, truth = fitting.walk(law, hole)
-            for token in truth:
-                loss -= float(np.log(state.law()[token]))
-                n_tokens += 1
-                state = state.step(token)
-        losses.append(loss / n_tokens)
-    assert losses[1] < losses[0] - 0.01
-    assert losses[1] == pytest.approx(tilting.nats_of(weights, tilting.gather(mixture, drawn)), rel=1e-3)
+    served = nats_served(tilted, drawn)
+    assert served < nats_served(mixture, drawn) - 0.01
+    with np.load(folder / "tilt.npz") as weights:
+        assert served == pytest.approx(tilting.nats_of(dict(weights), tilting.gather(mixture, drawn)), rel=1e-3)
 
 
 def test_holes_at_the_start_of_a_line(files: list[SourceFile]) -> None:

@@ -112,7 +112,9 @@ def fit(files: list[SourceFile], folder: Path, n_holes: dict[str, int] | None = 
     fitting.save(fitting.fit(fitting.gather(law, drawn)), folder / "weights.json")
 
 
-def fit_tilt(files: list[SourceFile], folder: Path, n_holes: dict[str, int] | None = None) -> None:
+def fit_tilt(
+    files: list[SourceFile], folder: Path, n_holes: dict[str, int] | None = None, epochs: int | None = None
+) -> None:
     """Fit the tilt of the mixture in `folder` on these files, and write it there."""
     from treegraft_daemon.training import tilting  # brings torch, which nothing else here wants
 
@@ -127,7 +129,8 @@ def fit_tilt(files: list[SourceFile], folder: Path, n_holes: dict[str, int] | No
         replace(hole, context=replace(hole.context, suffix=b"")) if rng.random() < TILTED_UNFINISHED else hole
         for hole in sorted(drawn, key=lambda hole: hole.context.document)  # those of a package share what is read
     ]
-    tilting.save(tilting.fit(tilting.gather(law, drawn)), folder / "tilt.npz")
+    weights = tilting.fit(tilting.gather(law, drawn), epochs=epochs or tilting.EPOCHS)
+    tilting.save(weights, folder / "tilt.npz")
 
 
 def _unfitted() -> Weights:
