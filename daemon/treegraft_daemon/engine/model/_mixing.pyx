@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """Python face of the mixture's arithmetic (`mixing/mixing.h`). What it means is told in `mixture.py` and `tilt.py`."""
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
@@ -227,7 +227,7 @@ cdef class Mixture:
         free(self.evidence)
 
     def tilted(self, Network network, tuple place):
-        """The mixture as the network tilts it. place: see `tilt.Tilt.place_of`."""
+        """The mixture as the network tilts it. place: see `tilt.place_of`."""
         cdef CSight *sight = self._see(network, place)
         cdef Held held = Held(1)
         cdef double *p

@@ -16,12 +16,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from treegraft_daemon.engine.model._mixing import Network
+from treegraft_daemon.engine.model._mixing import KINDS, Network
+from treegraft_daemon.engine.model._mixing import LANGUAGES as N_LANGUAGES
 
 LANGUAGES = ("python", "javascript", "typescript", "tsx", "go", "rust", "java", "c", "cpp", "json")
 OPENING, CLOSING, QUOTES = b"([{", b")]}", b"\"'`"
 BLANK, BREAK, SPACED_WORD, WORD, DIGIT, OPENS, CLOSES, QUOTE, POINT, OTHER, NOTHING = range(11)
 NEVER = 65535  # tokens: farther than any that is looked for
+assert NOTHING + 1 == KINDS and len(LANGUAGES) == N_LANGUAGES, "as many as mixing.h has room for"
 
 # (before, after, last, first, below, deeper, bracket, depth, quote, n_tokens, language, has_siblings), see `mixing.h`
 Place = tuple[NDArray[np.uint16], NDArray[np.uint16], tuple[int, ...], int, int, int, int, int, int, int, int, bool]
