@@ -126,6 +126,10 @@ static double mass_of_others(const double *p, int64_t n, const int64_t *ids, int
 
 /* Each source's share for each candidate, [N_BEST][n_slots]. */
 static void shares_of(const Sources *sources, const Sight *sight, float shares[N_BEST][MOST_SLOTS]) {
+    /* Few of a source's tokens are candidates: by their last bits most are passed over. */
+    enum { N_MARKS = 1024 };
+    bool marked[N_MARKS] = {false};
+    for (int c = 0; c < sight->n_best; c++) marked[sight->ids[c] % N_MARKS] = true;
     for (const Evidence *one = sources->evidence; one < sources->evidence + sources->n_evidence; one++) {
         if (one->ids == NULL) {
             for (int c = 0; c < sight->n_best; c++)
@@ -134,7 +138,7 @@ static void shares_of(const Sources *sources, const Sight *sight, float shares[N
             continue;
         }
         for (int64_t i = 0; i < one->n_ids; i++)
-            for (int c = 0; c < sight->n_best; c++)
+            for (int c = 0; c < sight->n_best && marked[one->ids[i] % N_MARKS]; c++)
                 if (sight->ids[c] == one->ids[i])
                     for (int64_t k = 0; k < one->n_slots; k++)
                         shares[c][one->slots[k]] = (float)one->shares[k * one->n_ids + i];
