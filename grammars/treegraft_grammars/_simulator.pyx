@@ -101,9 +101,8 @@ cdef extern from "frontier.h" nogil:
         pthread_mutex_t lock
     ctypedef struct Outcome:
         Frontier *state
-        int64_t first_error
-        uint32_t error_token
-        double confidence
+        uint32_t error, error_token, last, seen, n_repairs
+        uint64_t n_steps
     Simulator_c *simulator_new(const AbiLanguage *)
     void simulator_free(Simulator_c *)
     bint simulator_prepare(Simulator_c *)
@@ -120,7 +119,7 @@ cdef extern from "frontier.h" nogil:
     uint32_t frontier_stack(const Frontier *, uint32_t, uint16_t *, uint32_t)
     const char *frontier_scan(const Frontier *, uint32_t, uint32_t *)
     void frontier_expected(Simulator_c *, const Frontier *, uint8_t *)
-    Outcome frontier_parse(Simulator_c *, const Frontier *, const uint8_t *, uint32_t)
+    void frontier_repair(Simulator_c *, const Frontier *, const uint8_t *, uint32_t, Outcome *)
     size_t arena_size(const Arena *)
 
 cdef extern from *:
@@ -467,20 +466,28 @@ cdef class ParseState:
         }
         return sorted(names)
 
-    def parse(self, bytes data not None) -> tuple[ParseState, int | None, int, float]:
-        """Read `data` from here, past errors too: state, place of the first error, its token, confidence."""
+    def repair(self, bytes data not None, uint32_t n_repairs, uint64_t n_steps) -> tuple[ParseState | None, int, int, int, int, int, int]:
+        """Read past an error in `data`, which goes to the end of the text: a state behind it, at the end or before.
+
+        None where that is hopeless. Then the places of the error, of its token, of the last repair, and of the end of the
+        text that the state depends on; and how many repairs and steps there were, those before included. Without a new
+        repair `data` was read to its end, and the places are 0.
+        """
         cdef Outcome outcome
         cdef Simulator_c *native = self.simulator.native
         cdef Py_ssize_t length = PyBytes_Size(data)
         cdef const uint8_t *text = <const uint8_t *> PyBytes_AsString(data)
         if not self.has_room(length):
             raise OverflowError("text is longer than 2 GiB")
+        outcome.state, outcome.error, outcome.error_token, outcome.last, outcome.seen = NULL, 0, 0, 0, 0
+        outcome.n_repairs, outcome.n_steps = n_repairs, n_steps
         take(native)
         with nogil:
-            outcome = frontier_parse(native, self.native, text, <uint32_t> length)
+            frontier_repair(native, self.native, text, <uint32_t> length, &outcome)
             pthread_mutex_unlock(&native.lock)
-        first = None if outcome.first_error < 0 else outcome.first_error
-        return wrap(self.simulator, outcome.state), first, outcome.error_token, outcome.confidence
+        state = None if outcome.state == NULL else wrap(self.simulator, outcome.state)
+        places = outcome.error, outcome.error_token, outcome.last, outcome.seen
+        return (state, *places, outcome.n_repairs, outcome.n_steps)
 
     def stacks(self) -> list[tuple[list[int], bytes]]:
         """Each reading's stack of LR states from the top, and the scanner's state. For people who debug."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from . import _simulator
 from ._simulator import ParseState, Simulator, UnsupportedAbi
@@ -84,25 +85,39 @@ class Grammar:
     def parse(self, text: bytes) -> Parsed:
         """The state at the end of `text`, which may be broken; never raises on bad text.
 
-        A text that begins like one parsed before costs only what is new: states along it are kept.
+        A text that begins like one parsed before costs only what is new: states along it are kept, those behind a
+        repair, too.
         """
         text = bytes(text)
-        trail = self._trails.resume(text) or [self.start()]
-        state = trail[-1]
+        trail = self._trails.resume(text) or [_Mark(self.start(), _NO_REPAIRS)]
         while True:
+            state, repairs = trail[-1]
             end = state.offset + max(_STRIDE, 2 * len(state.pending))
             following = state.step(text[state.offset : end])
-            if following is None or end >= len(text):
+            mark = self._repaired(text, trail) if following is None else _Mark(following, repairs)
+            if mark.repairs.are_hopeless or mark.state.offset >= len(text):
                 break
-            state = following
-            trail.append(state)
+            trail.append(mark)
         self._trails.keep(text, trail)
-        if following is not None:
-            return Parsed(following, None, 1.0, None)
+        return mark.parsed(len(text))
+
+    def _repaired(self, text: bytes, trail: list[_Mark]) -> _Mark:
+        """Behind the error that the next step from the trail's end meets."""
         # What is wrong may lie before the place where it shows: the repair is given some of the good text, too.
-        start = trail[max(0, len(trail) - 1 - _STRIDES_BEFORE)]
-        repaired, first_error, error_token, confidence = start.parse(text[start.offset :])
-        return Parsed(repaired, first_error, confidence, error_token if first_error is not None else None)
+        first, before = len(trail) - 1, trail[-1].repairs
+        while first and len(trail) - first <= _STRIDES_BEFORE and trail[first - 1].repairs is before:
+            first -= 1
+        start = trail[first].state
+        state, error, token, last, seen, n, n_steps = start.repair(text[start.offset :], before.n, before.n_steps)
+        if state is not None and n == before.n:
+            return _Mark(state, before)
+        if before.first_error is not None and before.error_token is not None:
+            error, token = before.first_error, before.error_token
+        # Hopeless: the state is a valid one, but not of this text.
+        return _Mark(
+            state or self.start(),
+            _Repairs(error, token, last, max(seen, before.seen), n, n_steps, are_hopeless=state is None),
+        )
 
     def check(self, text: bytes) -> Parsed:
         """Like `parse` of a whole document: an end that comes too early is an error too."""
@@ -117,44 +132,83 @@ class Grammar:
         return self._simulator.stats()
 
 
+@dataclass(frozen=True, slots=True)
+class _Repairs:
+    """What was repaired before a state: the first error as in `Parsed`, the last place, how many, by text that ends where."""
+
+    first_error: int | None = None
+    error_token: int | None = None
+    last: int = 0
+    seen: int = 0
+    n: int = 0
+    n_steps: int = 0
+    are_hopeless: bool = False
+
+
+_NO_REPAIRS = _Repairs()
+
+
+class _Mark(NamedTuple):
+    """A place along a text."""
+
+    state: ParseState
+    repairs: _Repairs
+
+    def depends_on(self) -> int:
+        """Bytes of the text that it would be another without."""
+        return max(self.state.offset, self.repairs.seen)
+
+    def parsed(self, length: int) -> Parsed:
+        """Of a text of that length which ends here."""
+        it = self.repairs
+        clean = length - it.last
+        confidence = 0.0 if it.are_hopeless else clean / (clean + 40) * 0.99 ** (it.n - 1) if it.n else 1.0
+        return Parsed(self.state, it.first_error, confidence, it.error_token)
+
+
 # Bytes between kept states: a keystroke re-reads at most this much, about 30 us.
 _STRIDE = 512
 _STRIDES_BEFORE = 2
 _MAX_TEXTS = 8
 _MAX_KEPT_BYTES = 4 << 20
+# What stacks of a fresh parse take. Most that a repair tries comes to nothing.
+_BYTES_PER_BYTE = 64
+_BYTES_PER_REPAIR = 64 << 10
 _MAX_EDITS_BYTES = 512 << 10  # some 100 completions: then one key pays for the whole file, a few ms
 
 
 class _Trails:
-    """States along the texts parsed last, so that the next version of a document resumes where it first differs."""
+    """Marks along the texts parsed last, so that the next version of a document resumes where it first differs."""
 
     def __init__(self) -> None:
-        self._kept: list[tuple[bytes, list[ParseState]]] = []  # latest first
+        self._kept: list[tuple[bytes, list[_Mark]]] = []  # latest first
         self._lock = Lock()
 
-    def resume(self, text: bytes) -> list[ParseState] | None:
+    def resume(self, text: bytes) -> list[_Mark] | None:
         """The longest kept trail that lies wholly in what `text` shares with its text, or None."""
-        best: list[ParseState] = []
+        best: list[_Mark] = []
         with self._lock:
             for known, trail in self._kept:
-                n_states = bisect_right(trail, common_prefix(known, text), key=lambda state: state.offset)
-                if n_states > len(best):
-                    best = trail[:n_states]
-                    if len(text) - best[-1].offset <= 2 * _STRIDE:
+                n_marks = bisect_right(trail, common_prefix(known, text), key=_Mark.depends_on)
+                if n_marks > len(best):
+                    best = trail[:n_marks]
+                    if len(text) - best[-1].state.offset <= 2 * _STRIDE:
                         break  # no other text can save more than a few microseconds
         # Stacks of all versions share one arena; when edits have filled it, a fresh parse starts a new one. Nor does a text
         # that has only its start in common with another fill that one's.
-        if len(best) < 2 or best[-1].arena_bytes() > _MAX_EDITS_BYTES + 64 * len(text):
+        if len(best) < 2:
             return None
-        return best
+        state, repairs = best[-1]
+        usual = _BYTES_PER_BYTE * len(text) + _BYTES_PER_REPAIR * repairs.n
+        return None if state.arena_bytes() > usual + _MAX_EDITS_BYTES else best
 
-    def keep(self, text: bytes, trail: list[ParseState]) -> None:
+    def keep(self, text: bytes, trail: list[_Mark]) -> None:
         """Remember `trail`, instead of an earlier version of the same text."""
         if len(trail) == 1 or len(text) > _MAX_KEPT_BYTES:
             return
         with self._lock:
-            second = trail[1]
-            others = [item for item in self._kept if second not in item[1][:2]]
+            second = trail[1].state
+            others = [item for item in self._kept if all(second != mark.state for mark in item[1][:2])]
             self._kept = [(text, trail), *others][:_MAX_TEXTS]
 
 

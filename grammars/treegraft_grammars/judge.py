@@ -39,6 +39,8 @@ from . import registry
 from .edits import common_ends
 
 KEPT = 2  # trees
+WINDOW = 512  # bytes behind a broken node's start, in which the first error most often shows
+MOST_BYTES_OF_A_CHARACTER = 4
 SEEN_OF_SUFFIX = 4096  # bytes in which something that is not blank is looked for
 _OF_STRINGS = frozenset({"concatenated_string", "chained_string"})  # several, side by side: none is open
 
@@ -61,6 +63,8 @@ class Judge:
         self._parser = Parser(self._language)
         # The last texts, each with what it is without its completion, and their trees; latest first.
         self._kept: list[tuple[bytes, bytes, Tree]] = []
+        # How the last broken text began, and where its first error was: as in all texts that begin so.
+        self._first: tuple[bytes, int] | None = None
 
     def adds_error(self, prefix: bytes, completion: bytes, suffix: bytes) -> bool:
         """Whether inserting `completion` between `prefix` and `suffix` adds a syntax error, by the rules above."""
@@ -104,20 +108,40 @@ class Judge:
 
     def first_error(self, text: bytes) -> int | None:
         """Byte offset of the first error of `text`, None if it parses clean."""
+        if self._first is not None and text.startswith(self._first[0]):
+            return self._first[1]
         tree = self._parse(text)
         if not tree.root_node.has_error:
             return None
+        errors = _errors(tree)
+        # The root may be such a node for what lies anywhere.
+        start, size = min((node.start for node in errors if node.start), default=0), WINDOW
+        while (end := start + size) < len(text):
+            place = self._first_refusal(text, end, tree, errors)
+            # What was decided before the parser saw that the text is cut short is so for every text that begins like it.
+            if place is not None and place.start is not None and place.seen + MOST_BYTES_OF_A_CHARACTER < end:
+                self._first = text[:end], place.start
+                return place.start
+            size *= 4
+        place = self._first_refusal(text, len(text), tree, errors)
+        return place.start if place is not None and place.start is not None else first_error_slow(self._language, text)
+
+    def _first_refusal(self, text: bytes, end: int, tree: Tree, errors: list[_ErrorNode]) -> Refusal | None:
+        """Where a parse of `text[:end]` first refuses a token, by its log; `tree` and `errors` are those of `text`."""
         # Parsing again over the tree just made logs little: clean subtrees are taken whole. Subtrees that hold an error
         # would be, too, so they are declared changed.
-        for node in _errors(tree):
-            end = node.end if node.hidden else node.start
-            tree = _edited(tree, text, node.start, end, text, end)
-        place = _logged(self._language, text, tree)
-        if place.start is None:
+        for node in errors:
+            if node.start < end:
+                stop = node.end if node.hidden else node.start
+                tree = _edited(tree, text, node.start, stop, text, stop)
+        cut = text[:end]
+        tree = _edited(tree, text, end, len(text), cut, end)
+        place = _logged(self._language, cut, tree)
+        if place is not None and place.start is None:
             # The refused token was taken from the old tree, so the log lacks its padding: make the lexer read it again.
-            end = min(len(text), place.read + 1)
-            place = _logged(self._language, text, _edited(tree, text, place.read, end, text, end))
-        return place.start if place.start is not None else first_error_slow(self._language, text)
+            stop = min(end, place.read + 1)
+            place = _logged(self._language, cut, _edited(tree, cut, place.read, stop, cut, stop))
+        return place
 
     def _adds_to_broken(self, prefix: bytes, completion: bytes, suffix: bytes) -> bool:
         combined = prefix + completion + suffix
@@ -212,7 +236,9 @@ def first_refusal(language: str | Language, text: bytes) -> Refusal | None:
     if not Parser(grammar).parse(text).root_node.has_error:
         return None
     refusal = _logged(grammar, text, None)
-    assert refusal.start is not None, "a token that was lexed has a place"
+    assert refusal is not None and refusal.start is not None, (
+        "a text with an error has a token that was lexed and refused"
+    )
     return refusal
 
 
@@ -287,14 +313,18 @@ def _point(text: bytes, offset: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """read: end of the last token that was taken; start: where the refused one starts, None if it was not lexed."""
+    """read: end of the last token that was taken; start: where the refused one starts, None if it was not lexed.
+
+    seen: no byte from here on, save those of one character, had been read when it was refused.
+    """
 
     read: int
     start: int | None
+    seen: int
 
 
-def _logged(language: Language, text: bytes, old: Tree | None) -> Refusal:
-    """The first error of a text that has one, read from the parser's log."""
+def _logged(language: Language, text: bytes, old: Tree | None) -> Refusal | None:
+    """The first error of a text, read from the parser's log; None if there is none."""
     log = _Log(text)
     parser = Parser(language)
     parser.logger = log
@@ -316,18 +346,24 @@ class _Log:
 
     def __init__(self, text: bytes) -> None:
         self._line_starts = [0, *(match.end() for match in re.finditer(rb"\n", text))]
+        self._end = len(text)
+        self._seen = 0
         self._place = 0  # end of the last token of the version in turn
-        self._advanced = 0  # bytes the lexer moved from there in this attempt
+        self._advanced = (
+            0  # bytes the lexer moved from there in this attempt; in an ERROR token, in all of its attempts
+        )
         self._blank = 0  # of these, bytes before the token's start
         self._frozen = False  # an ERROR token keeps the start it had at its first strange character
         self._starts: dict[int, int] = {}  # place -> start of the token lexed there last (a later version may reuse it)
-        self._refused: list[Refusal] = []
+        self._refused: list[tuple[int, int | None]] = []
         self._resumed = False
 
-    def first_error(self) -> Refusal:
+    def first_error(self) -> Refusal | None:
         """The furthest place; of several tokens refused there, the one that starts last."""
-        assert self._refused, "a tree with an error has a refused token in its log"
-        return max(self._refused, key=lambda place: (place.read, place.start if place.start is not None else -1))
+        if not self._refused:
+            return None
+        read, start = max(self._refused, key=lambda place: (place[0], -1 if place[1] is None else place[1]))
+        return Refusal(read, start, self._seen if self._resumed else self._end)
 
     def __call__(self, kind: LogType, message: str) -> None:
         if self._resumed:
@@ -347,17 +383,16 @@ class _Log:
             size = int(message[message.rindex(":") + 1 :])
             self._starts[self._place] = self._place + min(self._blank, size)
         elif message.startswith("detect_error"):
-            self._refused.append(Refusal(self._place, self._starts.get(self._place)))
+            self._refused.append((self._place, self._starts.get(self._place)))
         elif message.startswith("resume "):
             self._resumed = True
 
     def _advance(self, message: str) -> None:
         """`skip character:' '`, `consume character:955`: printable ASCII is quoted, all else a number."""
-        if self._frozen:
-            return
         what = message[message.index(":") + 1 :]
         self._advanced += 1 if what.startswith("'") else len(_utf8(int(what)))
-        if message.startswith("skip"):
+        self._seen = max(self._seen, self._place + self._advanced)
+        if message.startswith("skip") and not self._frozen:
             self._blank = self._advanced
 
 

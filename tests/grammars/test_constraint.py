@@ -380,6 +380,45 @@ def test_resumed_parses_equal_fresh_ones() -> None:
                     assert left.first_error == right.first_error and left.state.stacks() == right.state.stacks()
 
 
+def macros(n: int) -> bytes:
+    """C++ as test suites are written: not one of these blocks is a statement to the grammar."""
+    return b"".join(b'TEST_CASE("case %d") {\n    SECTION("part") {\n        CHECK(f(%d) == g(a, %d));\n    }\n' % (i, i, i)
+                    + b"    int b = f(a + 1);\n    return b;\n" * 12 + b"}\n\n" for i in range(n))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("python", b"x = = 1)\n" + b"".join(b"def f%d(a, b):\n    return [a, b, 'x']\n\n" % i for i in range(500))),
+        ("cpp", macros(20)),
+    ],
+)
+def test_a_keystroke_behind_errors_rereads_only_what_is_new(language: str, text: bytes) -> None:
+    grammar = Grammar(language, load(language))
+    assert grammar.parse(text).first_error is not None
+    before = grammar.stats()["steps"]
+    for n_typed in range(1, 9):
+        parsed = grammar.parse(text + b"x = f1("[:n_typed])
+        assert parsed.first_error is not None and parsed.confidence > 0
+    assert grammar.stats()["steps"] - before < before / 5
+
+
+@pytest.mark.parametrize(
+    ("language", "text"), [("cpp", macros(6)), ("cpp", macros(6).replace(b"    SECTION", b")  SECTION"))]
+)
+def test_resumed_parses_behind_errors_equal_fresh_ones(language: str, text: bytes) -> None:
+    """Typed from front to end, and with an edit among the errors now and then."""
+    resumed, rng = Grammar(language, load(language)), random.Random(5)
+    for end in range(100, len(text), 37):
+        at = rng.randrange(end)
+        for version in (text[:end], text[:at] + rng.choice([b"(", b"} ", b"int ", b'"']) + text[at:end]):
+            left, right = resumed.parse(version), Grammar(language, load(language)).parse(version)
+            assert left.first_error == right.first_error and left.error_token == right.error_token, (end, at)
+            assert left.confidence == right.confidence and sorted(left.state.stacks()) == sorted(
+                right.state.stacks()
+            ), (end, at)
+
+
 def test_many_edits_do_not_fill_the_memory() -> None:
     grammar = Grammar("python", load("python"))
     text = b"".join(b"def f%d(a, b):\n    return [a, b, 'x']\n\n" % i for i in range(200))

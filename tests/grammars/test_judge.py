@@ -199,3 +199,15 @@ def test_a_key_in_a_half_typed_line_costs_one_incremental_parse() -> None:
         assert not judge.adds_error(prefix, completion, below.encode())
         assert not judge.swallows(prefix, completion, below.encode())
         assert parser.anew == [n_typed == 8]
+
+
+def test_the_first_error_of_what_begins_like_the_text_before_is_known() -> None:
+    text = b"let = = 3;\n" + b"f(a, [b, 'c']);\n" * 200
+    judge = Judge("javascript")
+    parser = CountingParser(judge._parser)
+    judge._parser = parser  # type: ignore[assignment]
+    place = judge.first_error(text)
+    assert place == first_error_slow("javascript", text)
+    parser.anew.clear()
+    assert judge.first_error(text + b"g(") == place and not parser.anew
+    assert judge.first_error(b"g(" + text) == first_error_slow("javascript", b"g(" + text)

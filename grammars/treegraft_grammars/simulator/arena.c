@@ -123,6 +123,12 @@ uint32_t arena_push(Arena *self, uint32_t below, uint16_t state, uint32_t note) 
     return intern(self, (Node){.state = state, .n_links = 1, .note = note, .hash = hash}, &below);
 }
 
+/* By what the stacks are: ids tell what was parsed before, and what is first of several must not depend on that. */
+static bool comes_before(const Arena *self, uint32_t left, uint32_t right) {
+    uint64_t a = self->nodes[left].hash, b = self->nodes[right].hash;
+    return a < b || (a == b && left < right);
+}
+
 uint32_t arena_merge(Arena *self, uint32_t left, uint32_t right) {
     if (left == right) return left;
     uint32_t merged[ARENA_MAX_LINKS];
@@ -135,9 +141,9 @@ uint32_t arena_merge(Arena *self, uint32_t left, uint32_t right) {
             self->failed = true;
             break;
         }
-        if (j == n_right || (i < n_left && a[i] < b[j])) merged[n++] = a[i++];
-        else if (i == n_left || b[j] < a[i]) merged[n++] = b[j++];
-        else merged[n++] = a[i++], j++;
+        if (j < n_right && i < n_left && a[i] == b[j]) merged[n++] = a[i++], j++;
+        else if (j == n_right || (i < n_left && comes_before(self, a[i], b[j]))) merged[n++] = a[i++];
+        else merged[n++] = b[j++];
     }
     /* The sum makes the hash independent of ids, which differ between arenas. */
     uint64_t sum = 0;

@@ -407,14 +407,7 @@ void frontier_expected(Simulator *simulator, const Frontier *self, uint8_t *symb
     }
 }
 
-Outcome frontier_parse(Simulator *simulator, const Frontier *from, const uint8_t *data, uint32_t length) {
-    Outcome outcome = {.first_error = -1, .confidence = 1.0};
+void frontier_repair(Simulator *simulator, const Frontier *from, const uint8_t *data, uint32_t length, Outcome *outcome) {
     Text text;
-    if (read_on(simulator, from, data, length, &text)) {
-        outcome.state = after_reading(simulator, from, &text);
-        return outcome;
-    }
-    if (!join(simulator, from, data, length, &text)) return outcome;
-    recover(simulator, from, text, &outcome);
-    return outcome;
+    if (join(simulator, from, data, length, &text)) recover(simulator, from, text, outcome);
 }

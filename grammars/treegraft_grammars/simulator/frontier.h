@@ -49,10 +49,13 @@ typedef struct {
 } Simulator;
 
 typedef struct {
-    Frontier *state;      /* NULL only when memory ran out */
-    int64_t first_error;  /* -1: some continuation parses */
-    uint32_t error_token; /* where the token begins that cannot be read */
-    double confidence;
+    Frontier *state;      /* NULL where repair is hopeless, and when memory ran out */
+    uint32_t error;       /* the first place that cannot be read */
+    uint32_t error_token; /* where its token begins */
+    uint32_t last;        /* the last place that was repaired */
+    uint32_t seen;        /* the end of the text that repairs were chosen by */
+    uint32_t n_repairs;   /* these two count on from what they were before */
+    uint64_t n_steps;
 } Outcome;
 
 /* NULL when memory ran out; `abi` must have been checked and must outlive the simulator. */
@@ -88,7 +91,7 @@ const char *frontier_scan(const Frontier *self, uint32_t idx, uint32_t *length);
 /* Marks in `symbols` (one byte per terminal) what may come next, as far as the tables know. */
 void frontier_expected(Simulator *simulator, const Frontier *self, uint8_t *symbols);
 
-/* Reads a whole text from `from`; past an error by own recovery. */
-Outcome frontier_parse(Simulator *simulator, const Frontier *from, const uint8_t *data, uint32_t length);
+/* Repairs what cannot be read in `data`, which goes to the end of the text. `outcome` tells what was repaired before. */
+void frontier_repair(Simulator *simulator, const Frontier *from, const uint8_t *data, uint32_t length, Outcome *outcome);
 
 #endif

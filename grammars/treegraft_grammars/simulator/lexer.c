@@ -4,7 +4,7 @@
 
 #include "ascii.h"
 
-enum { UNDEFINED = 0xFFFFFFFF, CHARACTER_INVALID = -1, BYTE_ORDER_MARK = 0xFEFF };
+enum { UTF8_LONGEST = 4, UNDEFINED = 0xFFFFFFFF, CHARACTER_INVALID = -1, BYTE_ORDER_MARK = 0xFEFF };
 
 /* A scanner that asks for more at the end of the text this often never stops by itself. */
 enum { MAX_IDLE = 1 << 14 };
@@ -228,17 +228,19 @@ static bool scan_external(Lexer *self, Tables *tables, Arena *arena, uint16_t ex
     return true;
 }
 
-static bool keyword_at(Lexer *self, Tables *tables, uint16_t state, Token *token) {
-    uint32_t start = token->start, end = token->end;
+/* The keyword that the word from `start` to `end` is spelled like; 0 if none. */
+static uint16_t keyword_at(Lexer *self, const Tables *tables, uint32_t start, uint32_t end) {
     go_to(self, start);
     bool is_keyword = tables->abi->keyword_lex(&self->abi, 0);
     finish(self);
     uint16_t symbol = self->abi.result_symbol;
-    if (!is_keyword || self->token_end != end || tables->banned_keyword[symbol]) return false;
-    self->spelled = symbol;
-    if (!tables_row(tables, state)[symbol] && !tables_is_reserved(tables, state, symbol)) return false;
-    token->symbol = symbol;
-    return true;
+    return is_keyword && self->token_end == end && !tables->banned_keyword[symbol] ? symbol : 0;
+}
+
+/* Whether that keyword is one here, or an ordinary word. */
+static void decide_keyword(Tables *tables, uint16_t state, uint16_t spelled, Token *token) {
+    token->keyword = spelled && (tables_row(tables, state)[spelled] || tables_is_reserved(tables, state, spelled));
+    if (token->keyword) token->symbol = spelled;
 }
 
 /* Same order as tree-sitter: external scanner, then the main lexer, then once more both in the mode of the error
@@ -280,8 +282,10 @@ static Token read_in_view(Lexer *self, Tables *tables, Arena *arena, uint16_t st
     }
     token.start = self->token_start;
     token.end = self->token_end;
-    if (token.found && !token.external && token.symbol == abi->keyword_capture && token.symbol != 0)
-        token.keyword = keyword_at(self, tables, state, &token);
+    if (token.found && !token.external && token.symbol == abi->keyword_capture && token.symbol != 0) {
+        self->spelled = keyword_at(self, tables, token.start, token.end);
+        decide_keyword(tables, state, self->spelled, &token);
+    }
     token.touched = self->touched;
     /* Whatever may come next in the error state says nothing about this one. */
     if (furthest != UNDEFINED) self->furthest = furthest;
@@ -338,8 +342,36 @@ static Token read_long(Lexer *self, Tables *tables, Arena *arena, uint16_t state
     return it->token;
 }
 
+/* The same from memory, where nothing of the token lies beyond the text's end. Whoever lends `seen` must not ask what the
+ * lexer touched besides. */
+static Token read_seen(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan) {
+    AbiLexMode mode = tables_lex_mode(tables, state);
+    uint64_t place = (uint64_t)offset << 32 | scan, where = (uint64_t)mode.lex_state << 16 | mode.external_lex_state;
+    SeenToken *it = &self->seen[hash_mix(place ^ hash_mix(where + (uintptr_t)self->text.bytes)) & (SEEN_TOKENS - 1)];
+    if (it->bytes == self->text.bytes && it->offset == offset && it->scan == scan && it->lex_state == mode.lex_state &&
+        it->external_lex_state == mode.external_lex_state && it->looked_at + UTF8_LONGEST <= self->text.length) {
+        Token token = it->token;
+        self->spelled = it->spelled;
+        self->looked_at = it->looked_at;
+        self->touched = self->scanner_touched = false;
+        if (it->spelled) decide_keyword(tables, state, it->spelled, &token);
+        return token;
+    }
+    bool asked_state = self->asked_state, asked_column = self->asked_column;
+    self->asked_state = self->asked_column = false;
+    Token token = read_in_views(self, tables, arena, state, offset, scan, 0);
+    if (!token.touched && !self->asked_state && !self->asked_column && !arena->failed) {
+        *it = (SeenToken){self->text.bytes, offset, scan, self->looked_at, mode.lex_state, mode.external_lex_state, self->spelled, token};
+        if (self->spelled) it->token.symbol = tables->abi->keyword_capture, it->token.keyword = false;
+    }
+    self->asked_state |= asked_state;
+    self->asked_column |= asked_column;
+    return token;
+}
+
 Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan) {
     const LongToken *it = &self->long_token;
+    if (self->seen) return read_seen(self, tables, arena, state, offset, scan);
     if (it->is_begun && it->state == state && it->offset == offset && it->scan == scan)
         return read_long(self, tables, arena, state, offset, scan);
     return read_in_views(self, tables, arena, state, offset, scan, 0);

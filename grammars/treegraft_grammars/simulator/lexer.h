@@ -36,6 +36,17 @@ typedef struct {
     Token token;
 } LongToken;
 
+/* Tokens of texts that end at different places, but stay. Recovery reads the same places over and over. Keyed by place, mode
+ * and state of the scanner. */
+enum { SEEN_TOKENS = 1 << 12 };
+
+typedef struct {
+    const uint8_t *bytes;
+    uint32_t offset, scan, looked_at;
+    uint16_t lex_state, external_lex_state, spelled;
+    Token token; /* a word as such; whether it is a keyword the LR state tells */
+} SeenToken;
+
 typedef struct {
     AbiLexer abi; /* first: the grammar's functions are handed a pointer to it */
     Text text;
@@ -58,6 +69,7 @@ typedef struct {
     /* Sticky: the grammar has asked for a column, so equal stacks in different columns may read on differently. */
     bool uses_column;
     LongToken long_token;  /* whoever begins it takes it back when the text goes */
+    SeenToken *seen;       /* SEEN_TOKENS slots, of one arena; whoever lends it takes it back when a text goes */
     uint32_t horizon;      /* not 0: bytes behind a token's beginning that must tell what it is, see `lexer_read` */
     void *payload;
     bool payload_made;

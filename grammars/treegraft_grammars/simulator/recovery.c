@@ -1,6 +1,5 @@
 #include "recovery.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +10,10 @@ enum { MAX_NEAR_REPAIRS = 12, NEAR = 300 };
 enum { BEAM = 16, MARGIN = 150 };
 enum { MAX_LINES = 5, MAX_LINE_VERSIONS = 4, COST_LINE = 12, COST_LINE_BACK = 4, LONGEST_LINE = 1000 };
 enum { MAX_BACK = 12 };
+
+/* Behind a repair this much text must read before it stands, as an error that comes sooner may show that another one was
+ * meant. No less than what it is chosen by. */
+enum { CALM = HORIZON };
 
 /* Perl has hundreds of terminals that may come next. */
 enum { MAX_READ = 16000 };
@@ -34,6 +37,7 @@ typedef struct {
     /* The best ways to go on, best first. Which one is meant often shows only later: all of them are read on. */
     Beam beams[N_KINDS];
     Trail trail;
+    SeenToken *seen;
     uint64_t last_step;
     uint32_t n_read; /* tokens that were read to choose this repair */
 } Repair;
@@ -46,6 +50,17 @@ static Version at_offset(Version version, uint32_t offset) {
 
 static uint32_t horizon_of(const Repair *self, uint32_t origin) {
     return self->text.length - origin > HORIZON ? origin + HORIZON : self->text.length;
+}
+
+static bool witness_unknown(Simulator *simulator, Text text) { return witness_search(simulator, text, 0); }
+
+/* A search writes behind the text, so no tokens may be remembered of it. */
+static bool is_witnessed(Repair *self, Text text, bool (*search)(Simulator *, Text)) {
+    Lexer *lexer = &self->simulator->lexer;
+    lexer->seen = NULL;
+    bool result = search(self->simulator, text);
+    lexer->seen = self->seen;
+    return result;
 }
 
 /* How far the text reads from here before the next error, up to the horizon. */
@@ -63,7 +78,7 @@ static uint32_t look_ahead(Repair *self, Version version, uint32_t origin) {
     /* Without a witness the pending token may still be half a word; it counts only where the text was cut. */
     if (run->pending.n && text.length < self->text.length) return text.length;
     uint32_t died_at = run->died_at;
-    return run->pending.n && witness_known(self->simulator, text) ? text.length : died_at;
+    return run->pending.n && is_witnessed(self, text, witness_known) ? text.length : died_at;
 }
 
 static bool is_blank(const Text *text, uint32_t from, uint32_t to) {
@@ -229,40 +244,63 @@ static void skip_lines(Repair *self, uint32_t origin) {
     }
 }
 
-/* Goes on with the best of all kinds; false if there is none. */
-static bool add_best(Repair *self) {
+/* The best of all kinds. */
+static VersionSet find_best(Repair *self) {
+    VersionSet found = {0};
     int64_t best = INT64_MIN;
     for (uint32_t i = 0; i < N_KINDS; i++)
         if (self->beams[i].n && self->beams[i].scores[0] > best) best = self->beams[i].scores[0];
     for (uint32_t i = 0; i < N_KINDS; i++)
         for (uint32_t j = 0; j < self->beams[i].n && self->beams[i].scores[j] + MARGIN >= best; j++)
-            run_add(&self->simulator->run, self->beams[i].best[j]);
-    return self->simulator->run.queue.n > 0;
+            versions_add(&found, self->arena, self->beams[i].best[j]);
+    return found;
 }
 
-static double confidence_of(uint32_t n_clean, uint32_t n_repairs) {
-    double clean = (double)n_clean / (n_clean + 40.0);
-    return clean * pow(0.99, n_repairs > 1 ? n_repairs - 1 : 0);
+static uint32_t max(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
+/* Up to the end of the first line behind calm text. */
+static Text until_calm(const Text *text, uint32_t from) {
+    Text result = *text;
+    if (text->length - from > CALM) result.length = line_end(text, from + CALM);
+    return result;
 }
 
-void recover(Simulator *simulator, const Frontier *from, Text text, Outcome *outcome) {
-    Repair self = {.simulator = simulator, .arena = from->arena, .text = text};
+static void find_repairs(Repair *self, const VersionSet *dead, uint32_t origin) {
+    for (uint32_t i = 0; i < N_KINDS; i++) self->beams[i].n = 0;
+    self->n_read = 0;
+    for (uint32_t i = 0; i < dead->n && i < MAX_SOURCES; i++) {
+        skip_token(self, dead->at[i], origin);
+        pop_entries(self, dead->at[i]);
+        /* Two, as the `) {` of a head that was cut short. */
+        for (uint32_t n = 1; n <= 2; n++) insert_tokens(self, dead->at[i], n, 0);
+    }
+    skip_before(self, origin);
+    skip_lines(self, origin);
+}
+
+static void repair(Repair *self, const Frontier *from, Outcome *outcome) {
+    Simulator *simulator = self->simulator;
     Run *run = &simulator->run;
-    bool is_first = true, is_near = false;
-    uint32_t n_repairs = 0, n_near = 0, last = 0;
-    self.last_step = simulator->counters.n_steps + MAX_STEPS + (uint64_t)MAX_STEPS_PER_BYTE * text.length;
-    while (n_repairs <= MAX_REPAIRS && n_near <= MAX_NEAR_REPAIRS && simulator->counters.n_steps < self.last_step) {
-        simulator_begin(simulator, from->arena, RUN_READ, text, text.length);
+    Text text = self->text, until = text;
+    VersionSet chosen = {0};
+    uint32_t n_before = outcome->n_repairs, n_near = 0, behind = 0;
+    uint64_t most = MAX_STEPS + (uint64_t)MAX_STEPS_PER_BYTE * (from->base + text.length);
+    uint64_t began = simulator->counters.n_steps - outcome->n_steps;
+    self->last_step = began + most;
+    while (outcome->n_repairs <= MAX_REPAIRS && n_near <= MAX_NEAR_REPAIRS && simulator->counters.n_steps < self->last_step) {
+        bool is_first = outcome->n_repairs == n_before, is_cut = until.length < text.length;
+        simulator_begin(simulator, from->arena, RUN_READ, until, until.length);
         if (is_first) simulator_add_readings(simulator, from);
-        else if (!add_best(&self)) break;
-        run->trail = &self.trail;
+        for (uint32_t i = 0; i < chosen.n; i++) run_add(run, chosen.at[i]);
+        run->trail = &self->trail;
         if (!simulator_go(simulator)) break;
         /* A search in vain leaves the deaths of its own last guess behind. */
         VersionSet dead = run->dead;
         uint32_t died_at = run->died_at, died_token = run->died_token;
-        if (run->witness || (run->pending.n && witness_search(simulator, text, 0))) {
-            outcome->state = frontier_make(from->arena, &run->pending, &text, from->base);
-            outcome->confidence = confidence_of(text.length - last, n_repairs);
+        if (run->witness || (run->pending.n && (is_cut || is_witnessed(self, until, witness_unknown)))) {
+            until.length = is_cut ? behind : text.length;
+            outcome->state = frontier_make(from->arena, is_cut ? &chosen : &run->pending, &until, from->base);
+            outcome->n_steps = simulator->counters.n_steps - began;
             return;
         }
         if (dead.n == 0) {
@@ -272,28 +310,26 @@ void recover(Simulator *simulator, const Frontier *from, Text text, Outcome *out
             died_at = dead.at[0].offset;
         }
         if (is_first) {
-            outcome->first_error = (int64_t)from->base + died_at;
-            outcome->error_token = from->base + (died_token > died_at ? died_token : died_at);
+            outcome->error = from->base + died_at;
+            outcome->error_token = from->base + max(died_token, died_at);
         }
-        is_first = false;
-        last = died_at;
-        for (uint32_t i = 0; i < N_KINDS; i++) self.beams[i].n = 0;
-        self.n_read = 0;
-        for (uint32_t i = 0; i < dead.n && i < MAX_SOURCES; i++) {
-            skip_token(&self, dead.at[i], died_at);
-            pop_entries(&self, dead.at[i]);
-            /* Two, as the `) {` of a head that was cut short. */
-            for (uint32_t n = 1; n <= 2; n++) insert_tokens(&self, dead.at[i], n, 0);
-        }
-        skip_before(&self, died_at);
-        skip_lines(&self, died_at);
-        n_repairs++;
-        is_near = last + NEAR > text.length;
-        n_near += is_near;
+        find_repairs(self, &dead, died_at);
+        chosen = find_best(self);
+        if (chosen.n == 0) break;
+        behind = died_at;
+        for (uint32_t i = 0; i < chosen.n; i++) behind = max(behind, chosen.at[i].offset);
+        until = until_calm(&text, behind);
+        outcome->last = from->base + died_at;
+        outcome->seen = max(outcome->seen, from->base + max(until.length, line_end(&text, died_at)));
+        outcome->n_repairs++;
+        n_near += died_at + NEAR > text.length;
     }
-    /* Hopeless: the caller goes on without a constraint. The state is a valid one, but not of this text. */
-    outcome->confidence = 0.0;
-    Text nothing = {.at_file_start = true};
-    VersionSet start = {.n = 1, .at = {{.node = ARENA_ROOT, .scan = ARENA_NO_SCAN}}};
-    outcome->state = frontier_make(from->arena, &start, &nothing, 0);
+}
+
+void recover(Simulator *simulator, const Frontier *from, Text text, Outcome *outcome) {
+    Repair self = {.simulator = simulator, .arena = from->arena, .text = text};
+    self.seen = simulator->lexer.seen = calloc(SEEN_TOKENS, sizeof *self.seen);
+    repair(&self, from, outcome);
+    simulator->lexer.seen = NULL;
+    free(self.seen);
 }
