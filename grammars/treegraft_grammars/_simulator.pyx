@@ -466,12 +466,14 @@ cdef class ParseState:
         }
         return sorted(names)
 
-    def repair(self, bytes data not None, uint32_t n_repairs, uint64_t n_steps) -> tuple[ParseState | None, int, int, int, int, int, int]:
+    def repair(
+        self, bytes data not None, uint32_t last, uint32_t n_repairs, uint64_t n_steps
+    ) -> tuple[ParseState | None, int, int, int, int, int, int]:
         """Read past an error in `data`, which goes to the end of the text: a state behind it, at the end or before.
 
         None where that is hopeless. Then the places of the error, of its token, of the last repair, and of the end of the
-        text that the state depends on; and how many repairs and steps there were, those before included. Without a new
-        repair `data` was read to its end, and the places are 0.
+        text that the state depends on; and how many repairs and steps there were. The last place and these numbers go on
+        from what they were before. Without a new repair `data` was read to its end.
         """
         cdef Outcome outcome
         cdef Simulator_c *native = self.simulator.native
@@ -479,8 +481,8 @@ cdef class ParseState:
         cdef const uint8_t *text = <const uint8_t *> PyBytes_AsString(data)
         if not self.has_room(length):
             raise OverflowError("text is longer than 2 GiB")
-        outcome.state, outcome.error, outcome.error_token, outcome.last, outcome.seen = NULL, 0, 0, 0, 0
-        outcome.n_repairs, outcome.n_steps = n_repairs, n_steps
+        outcome.state, outcome.error, outcome.error_token, outcome.seen = NULL, 0, 0, 0
+        outcome.last, outcome.n_repairs, outcome.n_steps = last, n_repairs, n_steps
         take(native)
         with nogil:
             frontier_repair(native, self.native, text, <uint32_t> length, &outcome)

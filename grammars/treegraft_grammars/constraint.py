@@ -108,7 +108,8 @@ class Grammar:
         while first and len(trail) - first <= _STRIDES_BEFORE and trail[first - 1].repairs is before:
             first -= 1
         start = trail[first].state
-        state, error, token, last, seen, n, n_steps = start.repair(text[start.offset :], before.n, before.n_steps)
+        data = text[start.offset :]
+        state, error, token, last, seen, n, n_steps = start.repair(data, before.last, before.n, before.n_steps)
         if state is not None and n == before.n:
             return _Mark(state, before)
         if before.first_error is not None and before.error_token is not None:

@@ -52,9 +52,9 @@ typedef struct {
     Frontier *state;      /* NULL where repair is hopeless, and when memory ran out */
     uint32_t error;       /* the first place that cannot be read */
     uint32_t error_token; /* where its token begins */
-    uint32_t last;        /* the last place that was repaired */
     uint32_t seen;        /* the end of the text that repairs were chosen by */
-    uint32_t n_repairs;   /* these two count on from what they were before */
+    uint32_t last;        /* the last place that was repaired; this and the rest go on from what they were before */
+    uint32_t n_repairs;
     uint64_t n_steps;
 } Outcome;
 

@@ -342,26 +342,34 @@ static Token read_long(Lexer *self, Tables *tables, Arena *arena, uint16_t state
     return it->token;
 }
 
-/* The same from memory, where nothing of the token lies beyond the text's end. Whoever lends `seen` must not ask what the
- * lexer touched besides. */
+/* Whether the token is the same in a text of this length: nothing of it lies beyond the end, or that is the same, too. */
+static bool holds(const SeenToken *it, uint32_t length) {
+    return it->token.touched ? it->length == length : it->looked_at + UTF8_LONGEST <= length;
+}
+
+/* The same from memory. Whoever lends `seen` must not ask what else the lexer found. */
 static Token read_seen(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan) {
     AbiLexMode mode = tables_lex_mode(tables, state);
     uint64_t place = (uint64_t)offset << 32 | scan, where = (uint64_t)mode.lex_state << 16 | mode.external_lex_state;
     SeenToken *it = &self->seen[hash_mix(place ^ hash_mix(where + (uintptr_t)self->text.bytes)) & (SEEN_TOKENS - 1)];
     if (it->bytes == self->text.bytes && it->offset == offset && it->scan == scan && it->lex_state == mode.lex_state &&
-        it->external_lex_state == mode.external_lex_state && it->looked_at + UTF8_LONGEST <= self->text.length) {
+        it->external_lex_state == mode.external_lex_state && holds(it, self->text.length)) {
         Token token = it->token;
         self->spelled = it->spelled;
         self->looked_at = it->looked_at;
-        self->touched = self->scanner_touched = false;
+        self->touched = token.touched;
+        self->scanner_touched = it->scanner_touched;
+        self->touched_ever |= token.touched;
         if (it->spelled) decide_keyword(tables, state, it->spelled, &token);
         return token;
     }
     bool asked_state = self->asked_state, asked_column = self->asked_column;
     self->asked_state = self->asked_column = false;
     Token token = read_in_views(self, tables, arena, state, offset, scan, 0);
-    if (!token.touched && !self->asked_state && !self->asked_column && !arena->failed) {
-        *it = (SeenToken){self->text.bytes, offset, scan, self->looked_at, mode.lex_state, mode.external_lex_state, self->spelled, token};
+    if (!self->asked_state && !self->asked_column && !arena->failed) {
+        *it = (SeenToken){.bytes = self->text.bytes, .length = self->text.length, .offset = offset, .scan = scan,
+                          .lex_state = mode.lex_state, .external_lex_state = mode.external_lex_state, .token = token,
+                          .looked_at = self->looked_at, .spelled = self->spelled, .scanner_touched = self->scanner_touched};
         if (self->spelled) it->token.symbol = tables->abi->keyword_capture, it->token.keyword = false;
     }
     self->asked_state |= asked_state;

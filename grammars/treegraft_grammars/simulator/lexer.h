@@ -42,8 +42,9 @@ enum { SEEN_TOKENS = 1 << 12 };
 
 typedef struct {
     const uint8_t *bytes;
-    uint32_t offset, scan, looked_at;
+    uint32_t length, offset, scan, looked_at;
     uint16_t lex_state, external_lex_state, spelled;
+    bool scanner_touched;
     Token token; /* a word as such; whether it is a keyword the LR state tells */
 } SeenToken;
 

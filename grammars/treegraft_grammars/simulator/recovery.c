@@ -5,7 +5,8 @@
 
 #include "witness.h"
 
-enum { HORIZON = 400, MAX_REPAIRS = 200, MAX_POPS = 24, MAX_SOURCES = 4, COST_SKIP = 10, COST_INSERT = 8, COST_PER_BYTE = 6 };
+/* A repair that leads no further counts for many. */
+enum { HORIZON = 400, MAX_REPAIRS = 200, STUCK = 25, MAX_POPS = 24, MAX_SOURCES = 4, COST_SKIP = 10, COST_INSERT = 8, COST_PER_BYTE = 6 };
 enum { MAX_NEAR_REPAIRS = 12, NEAR = 300 };
 enum { BEAM = 16, MARGIN = 150 };
 enum { MAX_LINES = 5, MAX_LINE_VERSIONS = 4, COST_LINE = 12, COST_LINE_BACK = 4, LONGEST_LINE = 1000 };
@@ -54,12 +55,15 @@ static uint32_t horizon_of(const Repair *self, uint32_t origin) {
 
 static bool witness_unknown(Simulator *simulator, Text text) { return witness_search(simulator, text, 0); }
 
-/* A search writes behind the text, so no tokens may be remembered of it. */
+/* A search writes behind the text, so no tokens may be remembered of it, and what stood there must come back. */
 static bool is_witnessed(Repair *self, Text text, bool (*search)(Simulator *, Text)) {
     Lexer *lexer = &self->simulator->lexer;
+    uint8_t behind[WITNESS_ROOM];
+    memcpy(behind, text.bytes + text.length, sizeof behind);
     lexer->seen = NULL;
     bool result = search(self->simulator, text);
     lexer->seen = self->seen;
+    memcpy((uint8_t *)text.bytes + text.length, behind, sizeof behind);
     return result;
 }
 
@@ -297,11 +301,15 @@ static void repair(Repair *self, const Frontier *from, Outcome *outcome) {
         /* A search in vain leaves the deaths of its own last guess behind. */
         VersionSet dead = run->dead;
         uint32_t died_at = run->died_at, died_token = run->died_token;
-        if (run->witness || (run->pending.n && (is_cut || is_witnessed(self, until, witness_unknown)))) {
+        if (run->witness || (run->pending.n && is_witnessed(self, until, witness_unknown))) {
             until.length = is_cut ? behind : text.length;
             outcome->state = frontier_make(from->arena, is_cut ? &chosen : &run->pending, &until, from->base);
             outcome->n_steps = simulator->counters.n_steps - began;
             return;
+        }
+        if (dead.n == 0 && is_cut) {
+            until = text;
+            continue;
         }
         if (dead.n == 0) {
             /* Only half tokens at the very end and nothing that could complete them. */
@@ -319,9 +327,10 @@ static void repair(Repair *self, const Frontier *from, Outcome *outcome) {
         behind = died_at;
         for (uint32_t i = 0; i < chosen.n; i++) behind = max(behind, chosen.at[i].offset);
         until = until_calm(&text, behind);
+        bool is_stuck = outcome->n_repairs && from->base + died_at <= outcome->last;
         outcome->last = from->base + died_at;
         outcome->seen = max(outcome->seen, from->base + max(until.length, line_end(&text, died_at)));
-        outcome->n_repairs++;
+        outcome->n_repairs += is_stuck ? STUCK : 1;
         n_near += died_at + NEAR > text.length;
     }
 }

@@ -42,7 +42,9 @@ static bool find_accessing(Tables *self) {
         while (n_groups--) {
             uint16_t value = *data++;
             uint16_t n = *data++;
-            while (n--) note_accessing(self, targets, state, *data++, value);
+            /* All of a group are terminals, or none is, and lead to the same state. */
+            note_accessing(self, targets, state, data[n - 1], value);
+            data += n;
         }
     }
     free(targets);
