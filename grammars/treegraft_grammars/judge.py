@@ -382,6 +382,8 @@ class _Log:
         elif message.startswith("lexed_lookahead"):
             size = int(message[message.rindex(":") + 1 :])
             self._starts[self._place] = self._place + min(self._blank, size)
+        elif message.startswith("reuse_node"):
+            self._starts.pop(self._place, None)  # an empty token may have been read there before
         elif message.startswith("detect_error"):
             self._refused.append((self._place, self._starts.get(self._place)))
         elif message.startswith("resume "):
