@@ -36,10 +36,11 @@ from dataclasses import dataclass
 from tree_sitter import Language, LogType, Node, Parser, Tree
 
 from . import registry
-from .edits import common_ends
+from .edits import common_ends, common_prefix
 
 KEPT = 2  # trees
-WINDOW = 512  # bytes behind a broken node's start, in which the first error most often shows
+BEFORE = 256  # bytes before what may be the first error, from where on the parser's log is read
+CHUNK = 4096
 MOST_BYTES_OF_A_CHARACTER = 4
 SEEN_OF_SUFFIX = 4096  # bytes in which something that is not blank is looked for
 _OF_STRINGS = frozenset({"concatenated_string", "chained_string"})  # several, side by side: none is open
@@ -113,35 +114,17 @@ class Judge:
         tree = self._parse(text)
         if not tree.root_node.has_error:
             return None
-        errors = _errors(tree)
-        # The root may be such a node for what lies anywhere.
-        start, size = min((node.start for node in errors if node.start), default=0), WINDOW
-        while (end := start + size) < len(text):
-            place = self._first_refusal(text, end, tree, errors)
-            # What was decided before the parser saw that the text is cut short is so for every text that begins like it.
-            if place is not None and place.start is not None and place.seen + MOST_BYTES_OF_A_CHARACTER < end:
-                self._first = text[:end], place.start
-                return place.start
-            size *= 4
-        place = self._first_refusal(text, len(text), tree, errors)
-        return place.start if place is not None and place.start is not None else first_error_slow(self._language, text)
-
-    def _first_refusal(self, text: bytes, end: int, tree: Tree, errors: list[_ErrorNode]) -> Refusal | None:
-        """Where a parse of `text[:end]` first refuses a token, by its log; `tree` and `errors` are those of `text`."""
-        # Parsing again over the tree just made logs little: clean subtrees are taken whole. Subtrees that hold an error
-        # would be, too, so they are declared changed.
-        for node in errors:
-            if node.start < end:
-                stop = node.end if node.hidden else node.start
-                tree = _edited(tree, text, node.start, stop, text, stop)
-        cut = text[:end]
-        tree = _edited(tree, text, end, len(text), cut, end)
-        place = _logged(self._language, cut, tree)
-        if place is not None and place.start is None:
-            # The refused token was taken from the old tree, so the log lacks its padding: make the lexer read it again.
-            stop = min(end, place.read + 1)
-            place = _logged(self._language, cut, _edited(tree, cut, place.read, stop, cut, stop))
-        return place
+        # No error shows before the first broken node, nor in what the last broken text had before its own.
+        known = 0 if self._first is None else common_prefix(self._first[0], text)
+        begin = max(known, min(node.start for node in _errors(tree))) - BEFORE
+        refusal = _logged(self._language, text, max(begin, 0)) if begin > 0 else None
+        if refusal is None or refusal.start is None:  # the refused token was read before the log began
+            refusal = _logged(self._language, text, 0)
+        assert refusal is not None and refusal.start is not None, "a token was lexed and refused"
+        # What was decided by so much of the text is so for every text that begins with it.
+        seen = refusal.seen + MOST_BYTES_OF_A_CHARACTER
+        self._first = (text[:seen], refusal.start) if seen < len(text) else None
+        return refusal.start
 
     def _adds_to_broken(self, prefix: bytes, completion: bytes, suffix: bytes) -> bool:
         combined = prefix + completion + suffix
@@ -225,7 +208,7 @@ def adds_error_slow(language: str, prefix: bytes, completion: bytes, suffix: byt
 
 
 def first_error_slow(language: str | Language, text: bytes) -> int | None:
-    """`Judge.first_error` by one full parse whose whole log is read: about 3 ms per KB."""
+    """`Judge.first_error` by the whole log of one parse from nothing: about 3 ms per KB."""
     refusal = first_refusal(language, text)
     return None if refusal is None else refusal.start
 
@@ -235,7 +218,7 @@ def first_refusal(language: str | Language, text: bytes) -> Refusal | None:
     grammar = Language(registry.load(language)) if isinstance(language, str) else language
     if not Parser(grammar).parse(text).root_node.has_error:
         return None
-    refusal = _logged(grammar, text, None)
+    refusal = _logged(grammar, text, 0)
     assert refusal is not None and refusal.start is not None, (
         "a text with an error has a token that was lexed and refused"
     )
@@ -323,16 +306,25 @@ class Refusal:
     seen: int
 
 
-def _logged(language: Language, text: bytes, old: Tree | None) -> Refusal | None:
-    """The first error of a text, read from the parser's log; None if there is none."""
-    log = _Log(text)
+def _logged(language: Language, text: bytes, begin: int) -> Refusal | None:
+    """The first error of a text that has one, from the parser's log. None if it shows before the line that `begin` lies in."""
+    begin = text.rfind(b"\n", 0, begin) + 1
+    log = _Log(text, begin)
     parser = Parser(language)
-    parser.logger = log
-    if old is None:
-        parser.parse(text)
-    else:
-        parser.parse(text, old)
-    parser.logger = None  # type: ignore[assignment]  # the stub does not know that it may be taken off
+
+    def read(offset: int, point: object) -> bytes:
+        # A log costs as much as ten parses, so it begins late, and nothing is parsed behind what it is read for.
+        if offset < begin:
+            return text[offset:begin]
+        if parser.logger is None:
+            parser.logger = log
+        return text[offset : offset + CHUNK]
+
+    try:
+        parser.parse(read, progress_callback=lambda offset, has_error: log.resumed)
+    except ValueError:  # so a parse that was stopped ends
+        if not log.resumed:
+            raise
     return log.first_error()
 
 
@@ -344,11 +336,12 @@ class _Log:
     skips or consumes, and the lookahead's whole size, blanks included.
     """
 
-    def __init__(self, text: bytes) -> None:
+    def __init__(self, text: bytes, begin: int) -> None:
+        """`begin`: no byte before that one is new to the parser when the log begins."""
         self._line_starts = [0, *(match.end() for match in re.finditer(rb"\n", text))]
         self._end = len(text)
-        self._seen = 0
-        self._place = 0  # end of the last token of the version in turn
+        self._seen = begin
+        self._place: int | None = None  # end of the last token of the version in turn
         self._advanced = (
             0  # bytes the lexer moved from there in this attempt; in an ERROR token, in all of its attempts
         )
@@ -356,24 +349,26 @@ class _Log:
         self._frozen = False  # an ERROR token keeps the start it had at its first strange character
         self._starts: dict[int, int] = {}  # place -> start of the token lexed there last (a later version may reuse it)
         self._refused: list[tuple[int, int | None]] = []
-        self._resumed = False
+        self.resumed = False
 
     def first_error(self) -> Refusal | None:
         """The furthest place; of several tokens refused there, the one that starts last."""
         if not self._refused:
             return None
         read, start = max(self._refused, key=lambda place: (place[0], -1 if place[1] is None else place[1]))
-        return Refusal(read, start, self._seen if self._resumed else self._end)
+        return Refusal(read, start, self._seen if self.resumed else self._end)
 
     def __call__(self, kind: LogType, message: str) -> None:
-        if self._resumed:
+        if self.resumed:
             return
-        if kind == LogType.LEX:
-            self._advance(message)
-        elif message.startswith("process "):
+        if message.startswith("process "):
             row, column = re.findall(r"(?:row|col):(\d+)", message)
             self._place = self._line_starts[int(row)] + int(column)
             self._frozen = False
+        elif kind == LogType.LEX:
+            self._advance(message)
+        elif self._place is None:
+            return  # in the middle of a token, where the log began late
         elif message.startswith("lex_"):
             if not self._frozen:
                 self._advanced = self._blank = 0
@@ -382,18 +377,18 @@ class _Log:
         elif message.startswith("lexed_lookahead"):
             size = int(message[message.rindex(":") + 1 :])
             self._starts[self._place] = self._place + min(self._blank, size)
-        elif message.startswith("reuse_node"):
-            self._starts.pop(self._place, None)  # an empty token may have been read there before
         elif message.startswith("detect_error"):
             self._refused.append((self._place, self._starts.get(self._place)))
         elif message.startswith("resume "):
-            self._resumed = True
+            self.resumed = True
 
     def _advance(self, message: str) -> None:
         """`skip character:' '`, `consume character:955`: printable ASCII is quoted, all else a number."""
         what = message[message.index(":") + 1 :]
-        self._advanced += 1 if what.startswith("'") else len(_utf8(int(what)))
-        self._seen = max(self._seen, self._place + self._advanced)
+        size = 1 if what.startswith("'") else len(_utf8(int(what)))
+        self._advanced += size
+        # Without a place it may have gone back and read the same again: then this is too much, and does no harm.
+        self._seen = self._seen + size if self._place is None else max(self._seen, self._place + self._advanced)
         if message.startswith("skip") and not self._frozen:
             self._blank = self._advanced
 

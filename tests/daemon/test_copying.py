@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sanitizers import CLEAN, drive
+from treegraft_daemon.engine.model import copying
+from treegraft_daemon.engine.model._mixing import Index
 from treegraft_daemon.engine.model.copying import EXTRA, ORDERS, Evidence, Kinds, LineContext, Page, Trail
 from treegraft_daemon.engine.model.linewise import END
 
@@ -20,13 +27,13 @@ def page(*parts: list[int], has_cursor: bool = False) -> Page:
 
 
 def after(trail_page: Page, tokens: list[int]) -> Trail:
-    trail = Trail(trail_page)
+    trail = Trail.of(trail_page)
     for token in tokens:
         trail = trail.step(token)
     return trail
 
 
-def said(found: list[Evidence], name: str) -> dict[int, float]:
+def said(found: Iterable[Evidence], name: str) -> dict[int, float]:
     """What one slot says: token -> share."""
     slot = [*map(str, ORDERS), *EXTRA].index(name)
     for one in found:
@@ -39,7 +46,7 @@ def said(found: list[Evidence], name: str) -> dict[int, float]:
 @given(texts, texts, st.lists(st.integers(1, SIZE - 1), min_size=1, max_size=12))
 @settings(max_examples=150, deadline=None)
 def test_matches_equal_a_slow_search(one: list[int], other: list[int], typed: list[int]) -> None:
-    found = after(page(one, other), typed).evidence(NO_LINE)
+    found = list(after(page(one, other), typed).evidence(NO_LINE))
     for order in ORDERS:
         counts = dict.fromkeys(range(SIZE), 0)
         for text in ([END, *one], [END, *other]):
@@ -91,7 +98,7 @@ def test_the_line_above_and_the_line_below() -> None:
     known = page([2, 2, BREAK, 3, 4, BREAK, 5, 5, BREAK, 6, BREAK, 3, 7, BREAK, 2, BREAK])
     here = page([2, 2, BREAK, 3], [5, 5, BREAK], has_cursor=True)
     above, below = here.around
-    found = after(known, [3]).evidence(LineContext(-1, above, below))
+    found = list(after(known, [3]).evidence(LineContext(-1, above, below)))
     assert said(found, "above") == said(found, "below") == {4: 1.0}
     assert said(found, "1") == {4: 0.5, 7: 0.5}
 
@@ -100,3 +107,17 @@ def test_near_places_weigh_more() -> None:
     far = [3, 4, *([2] * 900)]
     shares = said(after(page([*far, 3, 5], [], has_cursor=True), [3]).evidence(NO_LINE), "1")
     assert shares[5] > 5 * shares[4]
+
+
+def test_a_token_beyond_the_vocabulary_is_refused() -> None:
+    with pytest.raises(ValueError, match="no token 8"):
+        after(page([2, 3]), [SIZE])
+    nothing = np.zeros(1, dtype=np.int64)
+    with pytest.raises(ValueError, match="beyond the 8"):
+        Index(np.array([SIZE], np.uint32), nothing, nothing, nothing, SIZE, -1, np.ones(1), nothing)
+
+
+@pytest.mark.slow
+def test_sanitizers_find_nothing(tmp_path: Path) -> None:
+    source = copying.FOLDER / "mixing" / "copying.c"
+    assert drive(Path(__file__).parent / "drive_copying.c", source, tmp_path) == CLEAN

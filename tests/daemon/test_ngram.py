@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sanitizers import CLEAN, drive
+from treegraft_daemon.engine.model.copying import FOLDER
 from treegraft_daemon.engine.model.linewise import END
 from treegraft_daemon.engine.model.mixture import Tables
-from treegraft_daemon.engine.model.ngram import RATIO_STEP, NgramTable, extend, extend_all
+from treegraft_daemon.engine.model.ngram import RATIO_STEP, NgramTable, extend_all, pack
 from treegraft_daemon.training import counting
 
 SIZE = 40
@@ -51,10 +53,10 @@ def test_packed_table_equals_a_dictionary(packages: list[np.ndarray], tmp_path: 
     n_seen = 0
     for order in range(1, 6):
         for context, weights in slow(packages, order).items():
-            found = table.find(list(context))[order - 1]
-            if found is None:
+            found = [it for it in table.find(context) if it[0] == order - 1]
+            if not found:
                 continue  # Pruned: it added nothing to the shorter context.
-            _, ids, shares = found
+            [(_, _, ids, [shares])] = found
             n_seen += 1
             assert set(ids.tolist()) <= set(weights)
             best = max(weights[token] for token in ids.tolist())
@@ -75,20 +77,27 @@ def test_no_budget_no_entries_and_a_small_one_holds(packages: list[np.ndarray]) 
 
 
 def test_an_empty_table_finds_nothing() -> None:
-    assert NgramTable.empty().find([1, 2, 3, 4, 5]) == [None] * 5
+    assert NgramTable.empty().find([1, 2, 3, 4, 5]) == []
 
 
 def test_unknown_context_finds_nothing(packages: list[np.ndarray]) -> None:
     table = counting.table(packages, 100_000)
-    assert table.find([END, 39, 38, 39, 38, 39])[4] is None
-    assert len(table.find([])) == 5
+    assert 4 not in [order for order, *_ in table.find([END, 39, 38, 39, 38, 39])]
+    assert table.find([]) == []
 
 
 def test_one_hash_for_one_and_for_many() -> None:
+    """What was packed by the hashes of arrays is found by the hash of each context."""
     keys, tokens = np.zeros(3, dtype=np.uint64), np.array([[5, 8191, 0], [1, 2, 3]], dtype=np.uint64)
     for row in tokens:
         keys = extend_all(keys, row)
-    assert keys.tolist() == [extend(extend(0, a), b) for a, b in tokens.T.tolist()]
+    by_key, ones = np.argsort(keys), np.ones(3, dtype=np.int64)
+    nothing = NgramTable.empty().orders[0]
+    table = NgramTable((nothing, pack(keys[by_key], ones, ones.astype(float), by_key + 10, ones.astype(float))))
+    for n, (last, before) in enumerate(tokens.T.tolist()):
+        [(order, _, ids, shares)] = table.find([before, last])
+        assert (order, ids.tolist(), shares.tolist()) == (1, [n + 10], [[1.0]])
+    assert table.find([2, 5]) == []
 
 
 def test_unigrams_leave_nothing_out(packages: list[np.ndarray]) -> None:
@@ -97,3 +106,9 @@ def test_unigrams_leave_nothing_out(packages: list[np.ndarray]) -> None:
     for language in ("go", "rust", "klingon"):
         assert table.unigram(language).min() > 0
         assert table.unigram(language).sum() == pytest.approx(1)
+
+
+@pytest.mark.slow
+def test_sanitizers_find_nothing(tmp_path: Path) -> None:
+    source = FOLDER / "mixing" / "ngrams.c"
+    assert drive(Path(__file__).parent / "drive_ngrams.c", source, tmp_path) == CLEAN

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,20 +13,33 @@ LANGUAGES: int
 Found = tuple[NDArray[np.int64], NDArray[np.float64], float, NDArray[np.float32], NDArray[np.float32]]
 
 def shapes(n_slots: int) -> dict[str, tuple[int, ...]]: ...
-def follow(
-    page: tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
-    places: NDArray[np.intp],
-    lengths: NDArray[np.intp],
-    index: NDArray[np.intp],
-    weights: NDArray[np.float64],
-    n_ids: int,
-    levels: NDArray[np.intp],
-    n_orders: int,
-    cursor: tuple[int, int, int, int],
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]: ...
-def follow_skipped(
-    index: NDArray[np.intp], weights: NDArray[np.float64], n_ids: int
-) -> tuple[int, NDArray[np.float64]]: ...
+
+class Matches: ...
+
+Following = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+
+class Index:
+    def __init__(
+        self,
+        tokens: NDArray[np.uint32],
+        line_keys: NDArray[np.int64],
+        above: NDArray[np.int64],
+        below: NDArray[np.int64],
+        n_vocabulary: int,
+        cursor: int,
+        weight_at: NDArray[np.float64],
+        level_of: NDArray[np.intp],
+    ) -> None: ...
+    def nowhere(self) -> Matches: ...
+    def step(self, earlier: Matches, token: int) -> Matches: ...
+    def follow(self, matches: Matches, around: tuple[int, int, int, int]) -> Following | None: ...
+    def follow_skipped(self, earlier: Matches) -> Following | None: ...
+
+class Ngrams:
+    def __init__(self, orders: list[Any], ratios: NDArray[np.float64]) -> None: ...
+    def find(
+        self, context: Sequence[int]
+    ) -> list[tuple[int, NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]: ...
 
 class Network:
     def __init__(

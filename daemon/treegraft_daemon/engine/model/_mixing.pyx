@@ -2,8 +2,8 @@
 """Python face of the mixture's arithmetic (`mixing/mixing.h`). What it means is told in `mixture.py` and `tilt.py`."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
-from libc.stdlib cimport calloc, free
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 import numpy as np
@@ -50,26 +50,52 @@ cdef extern from "mixing.h" nogil:
         const float *out
         const float *rest
         const float *rest_bias
-    ctypedef struct CMatches "Matches":
-        const uint32_t *tokens
-        const int64_t *line_keys
-        const int64_t *above
-        const int64_t *below
-        const int64_t *places
-        const int64_t *lengths
-        const int64_t *index
-        const double *weights
-        const int64_t *level_of
-        int64_t n, n_ids, n_orders
-        int64_t third, line_key, line_above, line_below
-    int N_EXTRA
-    int64_t follow_c "follow"(const CMatches *matches, int64_t *slots, int64_t *buckets, double *shares)
-    int64_t follow_skipped_c "follow_skipped"(const int64_t *index, const double *weights, int64_t n, int64_t n_ids,
-                                              double *shares)
     void mix(const CSources *sources, double *p, double *trust)
     void see(const CSources *sources, const CTokens *tokens, const CPlace *place, const double *p, const double *trust,
              CSight *sight)
     void tilt(const CNetwork *network, const CSources *sources, const CSight *sight, double *p)
+
+cdef extern from "copying.h" nogil:
+    int N_EXTRA, MOST_LEVELS
+    ctypedef struct CPage "Page":
+        const uint32_t *tokens
+        const int64_t *line_keys
+        const int64_t *above
+        const int64_t *below
+        int64_t n_tokens, n_vocabulary, cursor
+        const double *weight_at
+        int64_t n_weights
+        int64_t *places
+        int32_t *starts
+        int32_t *ranks
+    ctypedef struct CMatches "Matches":
+        int64_t low, high
+        const int64_t *lengths
+    ctypedef struct CAround "Around":
+        int64_t third, line_key, line_above, line_below
+    void page_index(CPage *page)
+    void lengthen(const CPage *page, const CMatches *earlier, int64_t low, int64_t high, int64_t longest, int64_t *lengths)
+    int64_t skip_one(const CPage *page, const CMatches *earlier, int64_t *places)
+    int64_t ways_at(CPage *page, const int64_t *places, int64_t n, int64_t *ids, int64_t *index)
+    int64_t follow(const CPage *page, const CMatches *matches, const int64_t *index, int64_t n_ids, const CAround *around,
+                   const int64_t *level_of, int64_t n_levels, int64_t *slots, int64_t *buckets, double *shares)
+    int64_t follow_skipped(const CPage *page, const int64_t *places, const int64_t *index, int64_t n, int64_t n_ids,
+                           double *shares)
+
+cdef extern from "ngrams.h" nogil:
+    ctypedef struct COrder "Order":
+        const uint32_t *offsets
+        const uint16_t *tags
+        const void *sizes
+        const uint8_t *buckets
+        const uint16_t *entries
+        const int64_t *starts
+        const double *ratios
+        int n_bits
+        bint is_wide
+    uint64_t extend(uint64_t key, uint64_t token)
+    bint order_find(const COrder *order, uint64_t key, int64_t *bucket, int64_t *start, int64_t *n)
+    void order_read(const COrder *order, int64_t start, int64_t n, int64_t *ids, double *shares)
 
 cdef extern from *:
     """
@@ -119,40 +145,158 @@ cdef class Held:
         return self.buffers[self.n - 1].buf
 
 
-def follow(tuple page, places, lengths, index, weights, int64_t n_ids, levels, int64_t n_orders, tuple cursor):
-    """(slots, buckets, shares) of what follows where a page says the same, see `Matches` in `mixing.h`.
+cdef class Matches:
+    """Where a page says the same as the last tokens, and how long. A value."""
 
-    page: its tokens (uint32), line keys, lines above and below (int64); cursor: third token, line key, lines above and below.
-    """
-    cdef Held held = Held(12)
-    cdef CMatches it
-    tokens, line_keys, above, below = page
-    cdef int64_t n_page = len(tokens), n_slots = n_orders + N_EXTRA
-    it.n, it.n_ids, it.n_orders = len(places), n_ids, n_orders
-    it.third, it.line_key, it.line_above, it.line_below = cursor
-    it.tokens = <const uint32_t *>held.take(tokens, "I", -1)
-    it.line_keys = <const int64_t *>held.take(line_keys, "l", n_page)
-    it.above, it.below = <const int64_t *>held.take(above, "l", n_page), <const int64_t *>held.take(below, "l", n_page)
-    it.places, it.lengths = <const int64_t *>held.take(places, "l", -1), <const int64_t *>held.take(lengths, "l", it.n)
-    it.index, it.weights = <const int64_t *>held.take(index, "l", it.n), <const double *>held.take(weights, "d", it.n)
-    it.level_of = <const int64_t *>held.take(levels, "l", -1)
-    slots, buckets, shares = np.empty(n_slots, np.int64), np.empty(n_slots, np.int64), np.zeros((n_slots, n_ids))
-    cdef int64_t *found = <int64_t *>held.take(slots, "l", -1)
-    cdef int64_t *kinds = <int64_t *>held.take(buckets, "l", -1)
-    cdef double *told = <double *>held.take(shares, "d", -1)
-    cdef int64_t n
-    with nogil:
-        n = follow_c(&it, found, kinds, told)
-    return slots[:n], buckets[:n], shares[:n]
+    cdef CMatches at
+
+    def __dealloc__(self):
+        free(<void *>self.at.lengths)
 
 
-def follow_skipped(index, weights, int64_t n_ids):
-    """(bucket, shares) of places that only the tokens before the last one agree on."""
-    cdef Held held = Held(3)
-    shares = np.zeros((1, n_ids))
-    cdef const int64_t *places = <const int64_t *>held.take(index, "l", -1)
-    cdef const double *given = <const double *>held.take(weights, "d", len(index))
-    return follow_skipped_c(places, given, len(index), n_ids, <double *>held.take(shares, "d", -1)), shares
+cdef class Index:
+    """A page of tokens and where each of them is followed. Its calls keep the GIL: they share room, and are short."""
+
+    cdef Held held
+    cdef CPage page
+    cdef const int64_t *level_of
+    cdef int64_t n_levels, longest
+
+    def __cinit__(self, tokens, line_keys, above, below, int64_t n_vocabulary, int64_t cursor, weight_at, level_of):
+        """tokens: uint32; line_keys, above, below: int64, by place; cursor: a place, or -1; weight_at: float64, by distance
+        from it; level_of: int64, of each length up to the longest. Raises ValueError."""
+        self.held = Held(6)
+        self.page.tokens = <const uint32_t *>self.held.take(tokens, "I", -1)
+        self.page.n_tokens, self.page.n_vocabulary, self.page.cursor = len(tokens), n_vocabulary, cursor
+        self.page.line_keys = <const int64_t *>self.held.take(line_keys, "l", len(tokens))
+        self.page.above = <const int64_t *>self.held.take(above, "l", len(tokens))
+        self.page.below = <const int64_t *>self.held.take(below, "l", len(tokens))
+        self.page.weight_at = <const double *>self.held.take(weight_at, "d", -1)
+        self.page.n_weights = len(weight_at)
+        self.level_of = <const int64_t *>self.held.take(level_of, "l", -1)
+        self.longest, self.n_levels = len(level_of) - 1, max(level_of) + 1
+        if len(tokens) and tokens.max() >= n_vocabulary:
+            raise ValueError(f"a token beyond the {n_vocabulary} of the vocabulary")
+        if self.n_levels > MOST_LEVELS or not self.page.n_weights:
+            raise ValueError("too many levels, or no weights")
+        self.page.places = <int64_t *>malloc((len(tokens) + 1) * sizeof(int64_t))
+        self.page.starts = <int32_t *>malloc((n_vocabulary + 1) * sizeof(int32_t))
+        self.page.ranks = <int32_t *>calloc(n_vocabulary + 1, sizeof(int32_t))
+        if self.page.places == NULL or self.page.starts == NULL or self.page.ranks == NULL:
+            raise MemoryError
+        page_index(&self.page)
+
+    def __dealloc__(self):
+        free(self.page.places)
+        free(self.page.starts)
+        free(self.page.ranks)
+
+    def nowhere(self):
+        """The matches of nothing."""
+        return Matches()
+
+    def step(self, Matches earlier not None, int64_t token):
+        """The matches after one more token."""
+        cdef Matches found = Matches()
+        cdef int64_t *lengths
+        if not 0 <= token < self.page.n_vocabulary:
+            raise ValueError(f"no token {token} in the vocabulary")
+        found.at.low, found.at.high = self.page.starts[token], self.page.starts[token + 1]
+        if found.at.low == found.at.high:
+            return found
+        lengths = <int64_t *>malloc((found.at.high - found.at.low) * sizeof(int64_t))
+        if lengths == NULL:
+            raise MemoryError
+        found.at.lengths = lengths
+        lengthen(&self.page, &earlier.at, found.at.low, found.at.high, self.longest, lengths)
+        return found
+
+    def follow(self, Matches matches not None, tuple around):
+        """(slots, buckets, ids, shares) of what follows there, None if nothing does. around: the third last token, the
+        line's key, the lines above and below."""
+        cdef CAround here
+        cdef int64_t n = matches.at.high - matches.at.low, n_slots = self.n_levels + N_EXTRA, n_ids
+        if not n:
+            return None
+        cdef Held held = Held(4)
+        here.third, here.line_key, here.line_above, here.line_below = around
+        room = np.empty((2, n), np.int64)
+        cdef int64_t *ids = <int64_t *>held.take(room, "l", -1)
+        n_ids = ways_at(&self.page, self.page.places + matches.at.low, n, ids, ids + n)
+        found, shares = np.empty((2, n_slots), np.int64), np.zeros((n_slots, n_ids))
+        cdef int64_t *slots = <int64_t *>held.take(found, "l", -1)
+        cdef double *told = <double *>held.take(shares, "d", -1)
+        cdef int64_t n_found = follow(
+            &self.page, &matches.at, ids + n, n_ids, &here, self.level_of, self.n_levels, slots, slots + n_slots, told
+        )
+        return found[0, :n_found], found[1, :n_found], room[0, :n_ids], shares[:n_found]
+
+    def follow_skipped(self, Matches earlier not None):
+        """The same for what follows two tokens after matches of one token ago, in the first slot behind the levels."""
+        cdef int64_t n = earlier.at.high - earlier.at.low, n_ids
+        if not n:
+            return None
+        cdef Held held = Held(2)
+        room = np.empty((3, n), np.int64)
+        cdef int64_t *places = <int64_t *>held.take(room, "l", -1)
+        cdef int64_t n_places = skip_one(&self.page, &earlier.at, places)
+        if not n_places:
+            return None
+        n_ids = ways_at(&self.page, places, n_places, places + n, places + 2 * n)
+        shares = np.zeros((1, n_ids))
+        cdef double *told = <double *>held.take(shares, "d", -1)
+        bucket = follow_skipped(&self.page, places, places + 2 * n, n_places, n_ids, told)
+        return np.array([self.n_levels]), np.array([bucket]), room[1, :n_ids], shares
+
+
+cdef class Ngrams:
+    """The contexts of several lengths, shortest first, and what follows them."""
+
+    cdef Held held
+    cdef COrder *orders
+    cdef int n_orders
+
+    def __cinit__(self, list orders, ratios):
+        """orders: (offsets, tags, sizes, buckets, entries, starts) each, see `ngram.Order`; ratios: float64 [8]."""
+        self.held = Held(6 * len(orders) + 1)
+        self.orders = <COrder *>calloc(len(orders) + 1, sizeof(COrder))
+        if self.orders == NULL:
+            raise MemoryError
+        cdef const double *given = <const double *>self.held.take(ratios, "d", 8)
+        cdef COrder *it = self.orders
+        for offsets, tags, sizes, buckets, entries, starts in orders:
+            it.n_bits = (len(offsets) - 1).bit_length() - 1
+            it.is_wide, it.ratios = sizes.dtype.char == "H", given
+            it.offsets = <const uint32_t *>self.held.take(offsets, "I", (<int64_t>1 << it.n_bits) + 1)
+            it.tags = <const uint16_t *>self.held.take(tags, "H", -1)
+            it.sizes = self.held.take(sizes, "H" if it.is_wide else "B", len(tags))
+            it.buckets = <const uint8_t *>self.held.take(buckets, "B", len(tags))
+            it.entries = <const uint16_t *>self.held.take(entries, "H", -1)
+            it.starts = <const int64_t *>self.held.take(starts, "l", len(offsets))
+            it += 1
+            self.n_orders += 1
+
+    def __dealloc__(self):
+        free(self.orders)
+
+    def find(self, context):
+        """(order, [bucket], ids, [shares]) of each order that knows the end of this context, the last token last."""
+        cdef uint64_t key = 0
+        cdef int64_t bucket, start, n
+        cdef int k = 0
+        cdef Held held
+        found = []
+        for token in reversed(context):
+            if k == self.n_orders:
+                break
+            key = extend(key, token)
+            if order_find(&self.orders[k], key, &bucket, &start, &n):
+                held = Held(2)
+                ids, shares = np.empty(n, np.int64), np.empty((1, n))
+                order_read(&self.orders[k], start, n, <int64_t *>held.take(ids, "l", -1), <double *>held.take(shares, "d", -1))
+                found.append((k, np.array([bucket]), ids, shares))
+            k += 1
+        return found
 
 
 cdef class Network:

@@ -1,8 +1,8 @@
 """The local part of the embedded law: what followed the same tokens in this document and in its open siblings.
 
-A `Page` is a read-only text with an index from each token to its places. A `Trail` walks along a page: where the
-last tokens were seen before, and how long each match is; one token further costs microseconds. A `Reader` walks along
-all pages of a request. Knows nothing of probabilities beyond counting; `mixture` and `copied` weigh what is found here.
+A `Page` is a read-only text with an index from each token to its places (native: `mixing/copying.h`). A `Trail` walks along
+a page: where the last tokens were seen before, and how long each match is; one token further costs microseconds. A
+`Reader` walks along all pages of a request. Knows nothing of probabilities beyond counting; `mixture` and `copied` weigh what is found here.
 Token 0 is END here, whatever it is in a model's own vocabulary.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +18,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from treegraft_daemon.engine.model._mixing import SOURCE_DIGEST, follow, follow_skipped
+from treegraft_daemon.engine.model._mixing import SOURCE_DIGEST, Index, Matches
 from treegraft_daemon.engine.model.law import Cancelled
 from treegraft_daemon.engine.model.linewise import END
 from treegraft_grammars.native import check_freshness, source_digest
@@ -36,7 +36,9 @@ N_LOCAL = len(ORDERS) + len(EXTRA)
 N_BUCKETS = 72  # (log2 of the count: 6) x (1, 2 or more ways to go on: 3) x (share of the best: 4)
 NEAR, FAR_WEIGHT = 400.0, 0.02  # A place d tokens from the cursor weighs exp(-d / NEAR) + FAR_WEIGHT.
 KEPT_PAGES = 4
-_NOWHERE = np.zeros(0, dtype=np.intp)
+# Further away than this it makes no difference.
+_WEIGHT_AT = np.exp(np.arange(16 * NEAR) / -NEAR) + FAR_WEIGHT
+_WITHOUT_CURSOR = np.ones(1)
 _LEVEL = np.searchsorted(ORDERS, np.arange(LONGEST + 1), side="right") - 1
 
 Places = NDArray[np.intp]
@@ -64,11 +66,6 @@ class Page:
         marked = [np.concatenate([end, part]) for part in parts]
         self.tokens: NDArray[np.uint32] = np.concatenate([*marked, end]).astype(np.uint32)
         self.size = len(kinds.blank)
-        by_token = np.argsort(self.tokens, kind="stable")
-        # Places are where the next token stands; what an END follows predicts nothing.
-        places = by_token + 1
-        self._places = places[self.tokens[np.minimum(places, len(self.tokens) - 1)] != END]
-        self._before = self.tokens[self._places - 1]  # ascending
         self.line_keys, line_of = line_keys(self.tokens, kinds)
         above, below = neighbours(self.tokens, line_of, kinds)
         self.above, self.below = above[line_of], below[line_of]
@@ -77,33 +74,16 @@ class Page:
             # The cursor's own line is the last one of the first part, or a new one after a line break.
             at = len(marked[0]) - (0 if kinds.breaks[self.tokens[len(marked[0]) - 1]] else 1)
             self.around = int(self.above[at]), int(self.below[len(marked[0])])
-        self._ways: dict[int, Ways] = {}
-
-    def after(self, token: int) -> Places:
-        """Places right after each occurrence of `token`, ascending."""
-        wanted = self._before.dtype.type(token)  # of another type, the whole array would be converted
-        return self._places[self._before.searchsorted(wanted) : self._before.searchsorted(wanted, "right")]
-
-    def ways(self, token: int) -> Ways:
-        """The ways to go on after `token`, kept for later rows and requests."""
-        found = self._ways.get(token)
-        if found is None:
-            found = self._ways[token] = self.ways_at(self.after(token))
-        return found
-
-    def ways_at(self, places: Places) -> Ways:
-        """The distinct tokens at these places, which of them each place holds, and each place's weight."""
-        following = self.tokens[places]
-        ids = np.flatnonzero(np.bincount(following, minlength=1))
-        rank = np.empty(int(ids[-1]) + 1 if len(ids) else 0, dtype=np.intp)
-        rank[ids] = np.arange(len(ids))
-        return Ways(ids, rank[following], self.weights(places))
-
-    def weights(self, places: Places) -> NDArray[np.float64]:
-        """Nearness of each place to the cursor; 1 on a page without a cursor."""
-        if self.cursor is None:
-            return np.ones(len(places))
-        return np.exp(np.abs(places - self.cursor) * (-1 / NEAR)) + FAR_WEIGHT
+        self.index = Index(
+            self.tokens,
+            self.line_keys,
+            self.above,
+            self.below,
+            self.size,
+            -1 if self.cursor is None else self.cursor,
+            _WITHOUT_CURSOR if self.cursor is None else _WEIGHT_AT,
+            _LEVEL,
+        )
 
     @cached_property
     def unigram(self) -> NDArray[np.float64] | None:
@@ -147,15 +127,6 @@ class SiblingPages:
         return self._pages[texts]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Ways:
-    """Ways to go on: distinct tokens `ids`; per place the index into them and a weight."""
-
-    ids: NDArray[np.intp]
-    index: NDArray[np.intp]
-    weights: NDArray[np.float64]
-
-
 @dataclass(frozen=True, slots=True)
 class LineContext:
     """The cursor's line: how it began (see `line_keys`), and the lines around it (see `neighbours`); -1 for unknown."""
@@ -177,55 +148,33 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trail:
-    """Where a page says the same as the last tokens: places (of the next token), ascending, and the match lengths.
+    """Where a page says the same as the last tokens.
 
-    recent: the last three tokens, latest first. earlier: places and lengths of one token ago.
+    recent: the last three tokens, latest first. earlier: the matches of one token ago.
     """
 
     page: Page
-    recent: tuple[int, int, int] = (END, END, END)
-    places: Places = field(default_factory=lambda: _NOWHERE)
-    lengths: Places = field(default_factory=lambda: _NOWHERE)
-    earlier: tuple[Places, Places] = field(default_factory=lambda: (_NOWHERE, _NOWHERE))
+    recent: tuple[int, int, int]
+    matches: Matches
+    earlier: Matches
+
+    @classmethod
+    def of(cls, page: Page) -> Trail:
+        """Before any token."""
+        nowhere = page.index.nowhere()
+        return cls(page, (END, END, END), nowhere, nowhere)
 
     def step(self, token: int) -> Trail:
         """The trail after one more token."""
-        places = self.page.after(token)
-        lengths = np.ones(len(places), dtype=np.intp)
-        if len(self.places) and len(places):
-            at = np.searchsorted(self.places, places - 1)
-            np.minimum(at, len(self.places) - 1, out=at)
-            lengths += np.where(self.places[at] == places - 1, self.lengths[at], 0)
-            np.minimum(lengths, LONGEST, out=lengths)
-        return Trail(self.page, (token, *self.recent[:2]), places, lengths, (self.places, self.lengths))
+        return Trail(self.page, (token, *self.recent[:2]), self.page.index.step(self.matches, token), self.matches)
 
-    def evidence(self, line: LineContext) -> list[Evidence]:
-        """What followed here, in slots of ORDERS and then EXTRA."""
-        found = [self._suffix_matches(line)] if len(self.places) else []
-        skipped = self._one_skipped()
-        return found if skipped is None else [*found, skipped]
-
-    def _suffix_matches(self, line: LineContext) -> Evidence:
-        """Every match length at once, and the extra contexts that share the last token."""
-        page, ways = self.page, self.page.ways(self.recent[0])
-        around = page.tokens, page.line_keys, page.above, page.below
-        cursor = self.recent[2] or -1, line.key, line.above, line.below
-        slots, buckets, shares = follow(
-            around, self.places, self.lengths, ways.index, ways.weights, len(ways.ids), _LEVEL, len(ORDERS), cursor
-        )
-        return Evidence(slots, buckets, ways.ids, shares)
-
-    def _one_skipped(self) -> Evidence | None:
-        """What stood two places after the two tokens before the last one, whatever stood between."""
-        places, lengths = self.earlier
-        places = places[lengths >= 2] + 1
-        places = places[places < len(self.page.tokens)]
-        places = places[self.page.tokens[places] != END]
-        if not len(places):
-            return None
-        ways = self.page.ways_at(places)
-        bucket, shares = follow_skipped(ways.index, ways.weights, len(ways.ids))
-        return Evidence(np.array([len(ORDERS)]), np.array([bucket]), ways.ids, shares)
+    def evidence(self, line: LineContext) -> Iterator[Evidence]:
+        """What followed here, in slots of ORDERS and then EXTRA: every match length at once, and the extra contexts."""
+        index = self.page.index
+        around = self.recent[2] or -1, line.key, line.above, line.below
+        for found in (index.follow(self.matches, around), index.follow_skipped(self.earlier)):
+            if found is not None:
+                yield Evidence(*found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -240,7 +189,7 @@ class Reader:
     @classmethod
     def at_cursor(cls, pages: dict[str, Page], prefix: Tokens, kinds: Kinds) -> Reader:
         """After `prefix`, which is the first part of the page "document"."""
-        reader = cls(kinds, {name: Trail(page) for name, page in pages.items()})
+        reader = cls(kinds, {name: Trail.of(page) for name, page in pages.items()})
         start = max(len(prefix) - LONGEST, 0)
         for token in ([END] if start == 0 else []) + prefix[start:].tolist():
             reader = reader.step(token)

@@ -53,7 +53,7 @@ def _slots() -> list[str]:
 SLOTS = _slots()
 _LOCAL_NAMES = [*map(str, ORDERS), *EXTRA]
 SLOT_OF = {page: np.array([SLOTS.index(f"{page}.{name}") for name in _LOCAL_NAMES]) for page in ("sibling", "document")}
-GLOBAL_SLOTS = [SLOTS.index(f"global.{k}") for k in range(1, N_ORDERS + 1)]
+GLOBAL_SLOTS = np.array([SLOTS.index(f"global.{k}") for k in range(1, N_ORDERS + 1)])
 assert len(_LOCAL_NAMES) == N_LOCAL
 
 
@@ -193,10 +193,8 @@ class State:
         found = [
             Evidence(SLOT_OF[name][one.slots], one.buckets, one.ids, one.shares) for name, one in self.reader.evidence()
         ]
-        for slot, answer in zip(GLOBAL_SLOTS, self.reading.table.find(list(self.last)), strict=True):
-            if answer is not None:
-                bucket, ids, shares = answer
-                found.append(Evidence(np.array([slot]), np.array([bucket]), ids, shares[None]))
+        for order, buckets, ids, shares in self.reading.table.find(self.last):
+            found.append(Evidence(GLOBAL_SLOTS[order : order + 1], buckets, ids, shares))
         return found
 
     @cached_property

@@ -7,7 +7,7 @@ wrongly; the mixture's weights, fitted with that, absorb it. Knows nothing of do
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from treegraft_daemon.engine.model._mixing import Ngrams
+
 N_ORDERS = 5
 STORED = ("offsets", "tags", "sizes", "buckets", "entries")
 TOKEN_BITS = 13
 N_BUCKETS = 128  # (log2 of the total: 8) x (kept share: 4) x (log2 of the kept entries: 4)
 RATIO_STEP = 6 / 7  # Octaves per step of the three bits that say how much less than the best an entry is.
-_RATIOS = 2.0 ** (-RATIO_STEP * np.arange(8))
-_MASK = (1 << 64) - 1
+_RATIOS: NDArray[np.float64] = np.exp2(-RATIO_STEP * np.arange(8))
+# The hash of contexts, here and in `mixing/ngrams.c`.
 _LEFT, _SPREAD = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F
 
 
@@ -48,36 +50,20 @@ class Order:
         starts = np.concatenate([[0], np.cumsum(stored["sizes"], dtype=np.int64)])[stored["offsets"]]
         return cls(**stored, starts=starts)
 
-    def find(self, key: int) -> tuple[int, NDArray[np.intp], NDArray[np.float64]] | None:
-        """(bucket, tokens, their shares of 1) of the context with this 64-bit hash, or None."""
-        n_bits = len(self.offsets).bit_length() - 1
-        top = key >> (64 - n_bits)
-        low, high = int(self.offsets[top]), int(self.offsets[top + 1])
-        if low == high:
-            return None
-        tag = (key >> (48 - n_bits)) & 0xFFFF
-        at = low + int(self.tags[low:high].searchsorted(np.uint16(tag)))
-        if at == high or self.tags[at] != tag:
-            return None
-        start = int(self.starts[top]) + int(self.sizes[low:at].sum(dtype=np.int64))
-        entries = self.entries[start : start + int(self.sizes[at])]
-        shares = _RATIOS[entries & 7]
-        return int(self.buckets[at]), (entries >> 3).astype(np.intp), shares / shares.sum()
 
-
-@dataclass(frozen=True, slots=True, eq=False)
 class NgramTable:
     """The contexts of one family of languages: `orders[k - 1]` holds those of k tokens."""
 
-    orders: tuple[Order, ...]
+    def __init__(self, orders: tuple[Order, ...]) -> None:
+        self.orders = orders
+        packed = [(it.offsets, it.tags, it.sizes, it.buckets, it.entries, it.starts) for it in orders]
+        self._native = Ngrams(packed, _RATIOS)
 
-    def find(self, context: list[int]) -> list[tuple[int, NDArray[np.intp], NDArray[np.float64]] | None]:
-        """What each order says after `context` (oldest first), shortest context first."""
-        found, key = [], 0
-        for order, token in zip(self.orders, reversed(context), strict=False):
-            key = extend(key, token)
-            found.append(order.find(key))
-        return found + [None] * (len(self.orders) - len(found))
+    def find(
+        self, context: Sequence[int]
+    ) -> list[tuple[int, NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]:
+        """(k - 1, [bucket], tokens, [their shares of 1]) of each order k that knows the end of `context`, shortest first."""
+        return self._native.find(context)
 
     def save(self, path: Path) -> None:
         """One uncompressed archive: reading it back costs little more than its bytes."""
@@ -97,14 +83,8 @@ class NgramTable:
         return cls((pack(none.astype(np.uint64), none, none.astype(float), none, none.astype(float)),) * N_ORDERS)
 
 
-def extend(key: int, token: int) -> int:
-    """The hash of a context made one token longer on its left."""
-    mixed = ((key * _LEFT + token + 1) & _MASK) * _SPREAD & _MASK
-    return mixed ^ (mixed >> 29)
-
-
 def extend_all(keys: NDArray[np.uint64], tokens: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """`extend` for whole arrays."""
+    """The hashes of contexts made one token longer on their left."""
     mixed = (keys * np.uint64(_LEFT) + tokens + np.uint64(1)) * np.uint64(_SPREAD)
     return mixed ^ (mixed >> np.uint64(29))
 

@@ -12,62 +12,6 @@
 /* Shares below this are as good as none. */
 static const double LEAST_SHARE = 1e-3;
 
-/* Makes weights of tokens shares, and tells the kind of `count` places: how often, how many ways, how sure. */
-static int64_t weigh(double *weights, int64_t n, int64_t count) {
-    double sum = 0, most = 0;
-    int64_t ways = 0, often = 0;
-    for (int64_t i = 0; i < n; i++) {
-        sum += weights[i];
-        most = weights[i] > most ? weights[i] : most;
-        ways += weights[i] > 0;
-    }
-    for (int64_t i = 0; i < n; i++) weights[i] /= sum;
-    while (often < 5 && count >> (often + 1)) often++;
-    int64_t sure = (int64_t)(most / sum * 4);
-    return (often * 3 + (ways < 3 ? ways : 3) - 1) * 4 + (sure < 3 ? sure : 3);
-}
-
-int64_t follow(const Matches *it, int64_t *slots, int64_t *buckets, double *shares) {
-    int64_t n_ids = it->n_ids, n_slots = it->n_orders + N_EXTRA, counts[MOST_SLOTS] = {0};
-    double *extra = shares + it->n_orders * n_ids;
-    for (int64_t i = 0; i < it->n; i++) {
-        int64_t level = it->level_of[it->lengths[i]], place = it->places[i], id = it->index[i];
-        double weight = it->weights[i];
-        counts[level]++;
-        shares[level * n_ids + id] += weight;
-        const bool same[N_EXTRA] = {
-            false,
-            place >= 3 && it->tokens[place - 3] == it->third,
-            it->line_keys[place - 1] == it->line_key,
-            it->above[place] == it->line_above,
-            it->below[place] == it->line_below,
-        };
-        for (int k = 1; k < N_EXTRA; k++)
-            if (same[k]) {
-                counts[it->n_orders + k]++;
-                extra[k * n_ids + id] += weight;
-            }
-    }
-    /* A long match is a short one, too. */
-    for (int64_t level = it->n_orders - 2; level >= 0; level--) {
-        counts[level] += counts[level + 1];
-        for (int64_t i = 0; i < n_ids; i++) shares[level * n_ids + i] += shares[(level + 1) * n_ids + i];
-    }
-    int64_t n_found = 0;
-    for (int64_t slot = 0; slot < n_slots; slot++) {
-        if (!counts[slot]) continue;
-        buckets[n_found] = weigh(shares + slot * n_ids, n_ids, counts[slot]);
-        slots[n_found] = slot;
-        memmove(shares + n_found++ * n_ids, shares + slot * n_ids, (size_t)n_ids * sizeof *shares);
-    }
-    return n_found;
-}
-
-int64_t follow_skipped(const int64_t *index, const double *weights, int64_t n, int64_t n_ids, double *shares) {
-    for (int64_t i = 0; i < n; i++) shares[index[i]] += weights[i];
-    return weigh(shares, n_ids, n);
-}
-
 FOR_ANY_CPU
 static void add_scaled(double *restrict sum, const double *restrict values, double scale, int64_t n) {
     for (int64_t i = 0; i < n; i++) sum[i] += scale * values[i];

@@ -13,26 +13,6 @@ enum { NEVER = 65535 };
 #define N_CANDIDATE(n_slots) (5 + 3 * (n_slots) + 4 + N_LAST + 4 + N_KINDS + 1)
 #define N_PLACE(n_slots) (2 * (n_slots) + 4 * N_KINDS + 3 * 4 + N_LANGUAGES + 5)
 
-/* Where a page says the same as the last tokens, and what it goes on with; see `copying.Trail`. */
-typedef struct {
-    const uint32_t *tokens;                      /* of the page; these four by place */
-    const int64_t *line_keys, *above, *below;
-    const int64_t *places, *lengths;             /* [n]: of the next token, and of the match */
-    const int64_t *index;                        /* [n]: which of `n_ids` tokens stands there */
-    const double *weights;                       /* [n] */
-    const int64_t *level_of;                     /* of each length, its place among `n_orders` */
-    int64_t n, n_ids, n_orders;
-    int64_t third, line_key, line_above, line_below; /* of the cursor */
-} Matches;
-enum { N_EXTRA = 5 };
-
-/* Slots of all orders and then the extra contexts, the first of which is `skipped`'s; those that say nothing are left out.
- * slots, buckets: room for n_orders + N_EXTRA; shares: for as many rows of n_ids, zeroed. How many slots there are. */
-int64_t follow(const Matches *matches, int64_t *slots, int64_t *buckets, double *shares);
-
-/* The same for places without lengths: index, weights [n] to shares [n_ids], zeroed; its bucket. */
-int64_t follow_skipped(const int64_t *index, const double *weights, int64_t n, int64_t n_ids, double *shares);
-
 /* What one source, or several with the same tokens, put next. */
 typedef struct {
     const int64_t *slots, *buckets; /* [n_slots] */
