@@ -121,7 +121,8 @@ class Judge:
         refusal = _logged(self._language, text, broken, begin) if begin > 0 else None
         if refusal is None or refusal.start is None:  # the refused token was read before the log began
             refusal = _logged(self._language, text, broken)
-        assert refusal is not None and refusal.start is not None, "a token was lexed and refused"
+        if refusal is None or refusal.start is None:
+            return broken  # the log tells nothing that the tree owns to
         # What was decided by so much of the text is so for every text that begins with it.
         seen = refusal.seen + MOST_BYTES_OF_A_CHARACTER
         self._first = (text[:seen], refusal.start) if seen < len(text) else None
@@ -320,7 +321,7 @@ def _logged(language: Language, text: bytes, broken: int, begin: int = 0) -> Ref
     """
     begin = text.rfind(b"\n", 0, begin) + 1
     log = _Log(text, broken, begin)
-    parser = Parser(language)
+    parser = Parser(language, logger=None if begin else log)
 
     def read(offset: int, point: object) -> bytes:
         # A log costs as much as ten parses, so it begins late, and nothing is parsed behind what it is read for.
@@ -354,9 +355,7 @@ class _Log:
         self._end = len(text)
         self._seen = begin
         self._place: int | None = None  # end of the last token of the version in turn
-        self._advanced = (
-            0  # bytes the lexer moved from there in this attempt; in an ERROR token, in all of its attempts
-        )
+        self._advanced = 0  # bytes the lexer moved from there in this attempt (in an ERROR token: in all attempts)
         self._blank = 0  # of these, bytes before the token's start
         self._frozen = False  # an ERROR token keeps the start it had at its first strange character
         self._starts: dict[int, int] = {}  # place -> start of the token lexed there last (a later version may reuse it)

@@ -117,6 +117,8 @@ def test_an_unknown_language_is_told() -> None:
         ("json", b"[1, 2  \n", 8),
         ("json", b"\xef\xbb\xbf[1 2]", 6),
         ("json", b"[\xff]", 1),
+        ("json", b"]", 0),
+        ("ruby", b'a.b = "-"  # c\n ).d = "e"\n' + b"f\n" * 40, 16),
     ],
 )
 def test_first_error_is_where_the_refused_token_starts(language: str, text: bytes, place: int | None) -> None:
