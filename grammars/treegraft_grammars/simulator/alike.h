@@ -8,7 +8,7 @@
 #include "run.h"
 
 /* Probes beyond the first ALIKE_PROBES are alike to nothing. */
-enum { ALIKE_PROBES = 192, ALIKE_ENTRIES = 1 << 12, ALIKE_PLACES = 1 << 14, ALIKE_KINDS = 64, ALIKE_NOTHING = 0xFF, ALIKE_NO_TOKEN = 0xFFFF };
+enum { ALIKE_PROBES = 192, ALIKE_ENTRIES = 1 << 10, ALIKE_PLACES = 1 << 14, ALIKE_KINDS = 64, ALIKE_NOTHING = 0xFF, ALIKE_NO_TOKEN = 0xFFFF };
 
 /* What the lexers make of all probes behind the same bytes. */
 typedef struct {

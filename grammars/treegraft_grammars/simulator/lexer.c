@@ -124,8 +124,13 @@ static uint32_t get_column(AbiLexer *abi) {
     Lexer *self = (Lexer *)abi;
     self->uses_column = self->asked_column = true;
     uint32_t from = self->column_at, to = self->offset;
-    bool same_line = from != UNDEFINED && from <= to && !memchr(self->text.bytes + from, '\n', to - from);
-    self->column = same_line ? count_columns(&self->text, from, self->column, to) : text_column(&self->text, to);
+    const uint8_t *bytes = self->text.bytes;
+    if (from != UNDEFINED && from > 0 && from + 1 == to && bytes[from] < 0x80 && bytes[from] != '\n') {
+        self->column++;
+    } else {
+        bool same_line = from != UNDEFINED && from <= to && !memchr(bytes + from, '\n', to - from);
+        self->column = same_line ? count_columns(&self->text, from, self->column, to) : text_column(&self->text, to);
+    }
     self->column_at = to;
     return self->column;
 }
