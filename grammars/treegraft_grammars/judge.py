@@ -313,7 +313,7 @@ class Refusal:
 
 
 def _logged(language: Language, text: bytes, begin: int = 0) -> Refusal | None:
-    """The first error of a text that has one, from the parser's log. None if it shows before the line that `begin` lies in."""
+    """The first error of a text that has one, from the parser's log. None if its token begins before the line of `begin`."""
     begin = text.rfind(b"\n", 0, begin) + 1
     log = _Log(text, begin)
     parser = Parser(language, logger=None if begin else log)
@@ -373,7 +373,8 @@ class _Log:
         elif kind == LogType.LEX:
             self._advance(message)
         elif self._place is None:
-            return  # in the middle of a token, where the log began late
+            # In the middle of a token, where the log began late. If that is refused, it began too late.
+            self.resumed = message.startswith("detect_error")
         elif message.startswith("lex_"):
             if not self._frozen:
                 self._advanced = self._blank = 0
