@@ -89,7 +89,7 @@ class Grammar:
         repair, too.
         """
         text = bytes(text)
-        trail = self._trails.resume(text) or [_Mark(self.start(), _NO_REPAIRS)]
+        trail = self._trails.resume(text) or [_Mark(self.start(), _Repairs())]
         while True:
             state, repairs = trail[-1]
             end = state.offset + max(_STRIDE, 2 * len(state.pending))
@@ -144,9 +144,6 @@ class _Repairs:
     n: int = 0
     n_steps: int = 0
     are_hopeless: bool = False
-
-
-_NO_REPAIRS = _Repairs()
 
 
 class _Mark(NamedTuple):

@@ -321,21 +321,28 @@ static Token read_in_views(Lexer *self, Tables *tables, Arena *arena, uint16_t s
     return token;
 }
 
+/* The same, and what that token alone was asked for. */
+static Token read_asked(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan,
+                        uint32_t undecided, bool *asked_state, bool *asked_column) {
+    bool was_state = self->asked_state, was_column = self->asked_column;
+    self->asked_state = self->asked_column = false;
+    Token token = read_in_views(self, tables, arena, state, offset, scan, undecided);
+    *asked_state = self->asked_state;
+    *asked_column = self->asked_column;
+    self->asked_state |= was_state;
+    self->asked_column |= was_column;
+    return token;
+}
+
 /* The same for the long token, which is read once. */
 static Token read_long(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan) {
     LongToken *it = &self->long_token;
     if (!it->is_read) {
-        bool asked_state = self->asked_state, asked_column = self->asked_column;
-        self->asked_state = self->asked_column = false;
-        it->token = read_in_views(self, tables, arena, state, offset, scan, it->n_undecided);
+        it->token = read_asked(self, tables, arena, state, offset, scan, it->n_undecided, &it->asked_state, &it->asked_column);
         it->is_read = it->token.found && !it->token.touched && self->looked_at < it->n_shared;
         it->spelled = self->spelled;
         it->looked_at = self->looked_at;
         it->scanner_touched = self->scanner_touched;
-        it->asked_state = self->asked_state;
-        it->asked_column = self->asked_column;
-        self->asked_state |= asked_state;
-        self->asked_column |= asked_column;
         return it->token;
     }
     self->spelled = it->spelled;
@@ -368,17 +375,14 @@ static Token read_seen(Lexer *self, Tables *tables, Arena *arena, uint16_t state
         if (it->spelled) decide_keyword(tables, state, it->spelled, &token);
         return token;
     }
-    bool asked_state = self->asked_state, asked_column = self->asked_column;
-    self->asked_state = self->asked_column = false;
-    Token token = read_in_views(self, tables, arena, state, offset, scan, 0);
-    if (!self->asked_state && !self->asked_column && !arena->failed) {
+    bool asked_state, asked_column;
+    Token token = read_asked(self, tables, arena, state, offset, scan, 0, &asked_state, &asked_column);
+    if (!asked_state && !asked_column && !arena->failed) {
         *it = (SeenToken){.bytes = self->text.bytes, .length = self->text.length, .offset = offset, .scan = scan,
                           .lex_state = mode.lex_state, .external_lex_state = mode.external_lex_state, .token = token,
                           .looked_at = self->looked_at, .spelled = self->spelled, .scanner_touched = self->scanner_touched};
         if (self->spelled) it->token.symbol = tables->abi->keyword_capture, it->token.keyword = false;
     }
-    self->asked_state |= asked_state;
-    self->asked_column |= asked_column;
     return token;
 }
 

@@ -146,7 +146,7 @@ cdef class Held:
 
 
 cdef class Matches:
-    """Where a page says the same as the last tokens, and how long. A value."""
+    """Where a page says the same as the last tokens, and how long; nowhere, when made anew. A value."""
 
     cdef CMatches at
 
@@ -190,10 +190,6 @@ cdef class Index:
         free(self.page.places)
         free(self.page.starts)
         free(self.page.ranks)
-
-    def nowhere(self):
-        """The matches of nothing."""
-        return Matches()
 
     def step(self, Matches earlier not None, int64_t token):
         """The matches after one more token."""

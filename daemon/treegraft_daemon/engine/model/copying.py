@@ -161,8 +161,7 @@ class Trail:
     @classmethod
     def of(cls, page: Page) -> Trail:
         """Before any token."""
-        nowhere = page.index.nowhere()
-        return cls(page, (END, END, END), nowhere, nowhere)
+        return cls(page, (END, END, END), Matches(), Matches())
 
     def step(self, token: int) -> Trail:
         """The trail after one more token."""
