@@ -53,8 +53,23 @@ typedef struct {
     Probes *probes;
     const Tables *tables;
     uint16_t *n_spellings; /* per symbol */
+    uint8_t alphabet[128]; /* what words consist of, capitals aside */
+    uint32_t n_alphabet;
     uint8_t word[LONGEST_KEYWORD];
 } KeywordSearch;
+
+/* Keywords are words: other characters need not be tried. */
+static void find_alphabet(KeywordSearch *self, Lexer *lexer) {
+    uint16_t word = self->tables->abi->keyword_capture;
+    for (uint8_t c = '!'; c < 0x7F; c++) {
+        const uint8_t text[] = {'a', c, 'a'};
+        bool is_in_words = is_word(c) || lexer_terminal(lexer, self->tables, &c, 1) == word ||
+                           lexer_terminal(lexer, self->tables, text, 2) == word ||
+                           lexer_terminal(lexer, self->tables, text + 1, 2) == word ||
+                           lexer_terminal(lexer, self->tables, text, 3) == word;
+        if (is_in_words && !(c >= 'A' && c <= 'Z')) self->alphabet[self->n_alphabet++] = c;
+    }
+}
 
 static bool find_keywords(KeywordSearch *self, uint32_t length);
 
@@ -85,13 +100,13 @@ static bool is_folded(KeywordSearch *self, uint32_t first, uint32_t length) {
     return probes->n_literals > first;
 }
 
-/* Depth-first over printable ASCII: a character belongs to some keyword iff the lexer consumes it. Names of symbols
+/* Depth-first over the alphabet: a character belongs to some keyword iff the lexer consumes it. Names of symbols
  * alone would miss keywords that appear under an alias (Python's None, Go's nil). Where case does not matter, small letters
  * stand for both. */
 static bool find_keywords(KeywordSearch *self, uint32_t length) {
     if (length == LONGEST_KEYWORD) return true;
-    for (uint8_t c = '!'; c < 0x7F; c++) {
-        if (c >= 'A' && c <= 'Z') continue;
+    for (uint32_t i = 0; i < self->n_alphabet; i++) {
+        uint8_t c = self->alphabet[i];
         uint32_t first = self->probes->n_literals;
         if (!find_keywords_with(self, length, c)) return false;
         if (c < 'a' || c > 'z') continue;
@@ -134,6 +149,7 @@ bool probes_init(Probes *self, Lexer *lexer, const Tables *tables) {
     }
     if (abi->keyword_lex && abi->keyword_capture) {
         KeywordSearch search = {.probes = self, .tables = tables, .n_spellings = calloc(abi->n_symbols, sizeof(uint16_t))};
+        find_alphabet(&search, lexer);
         bool is_done = search.n_spellings && find_keywords(&search, 0);
         free(search.n_spellings);
         if (!is_done) return false;
