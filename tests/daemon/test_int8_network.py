@@ -16,7 +16,8 @@ from sanitizers import CLEAN, drive
 from treegraft_daemon.engine.model import int8_network
 from treegraft_daemon.engine.model._decoder import GROUP
 from treegraft_daemon.engine.model.decoder import Decoder, Shape
-from treegraft_daemon.engine.model.int8_network import Int8Network, _rounded, fits, load_int8
+from treegraft_daemon.engine.model.int8 import rounded
+from treegraft_daemon.engine.model.int8_network import Int8Network, fits, load_int8
 from treegraft_daemon.engine.model.kv_arena import Arena
 from treegraft_daemon.engine.model.loading import load_folder
 from treegraft_daemon.engine.model.network import PlainNetwork, disagreement
@@ -109,7 +110,7 @@ def test_sizes_without_loops_stay_with_the_plain_decoder(model_folder: Folder) -
 def test_rounding_is_to_the_nearest_of_255_steps(rows: int, size: float, seed: int) -> None:
     wide = (np.random.default_rng(seed).standard_normal((rows, 2 * GROUP)) * size).astype(np.float32)
     wide[0, :GROUP] = 0
-    codes, scales = _rounded(wide)
+    codes, scales = rounded(wide)
     error = np.abs(np.repeat(scales, GROUP, axis=1) * codes - wide)
     assert (error <= np.repeat(scales, GROUP, axis=1) * 0.501).all()
     assert np.abs(codes).max() <= 127 and not codes[0, :GROUP].any()

@@ -89,7 +89,7 @@ def test_a_fitted_tilt_helps_and_is_what_is_served(files: list[SourceFile], fold
     mixture = MixtureLaw(
         LineTokenizer.load(folder / "tokenizer.json"), Tables.load(folder), Weights.load(folder / "weights.json")
     )
-    fit_tilt(files[32:40], folder, {"python": 80}, epochs=150)
+    fit_tilt(files[32:40], folder, {"python": 160}, epochs=150)
     tilt = Tilt.load(mixture.vocabulary.tokens, folder / "tilt.npz", len(SLOTS))
     tilted = MixtureLaw(mixture.tokenizer, mixture.tables, mixture.weights, tilt)
     drawn = list(holes(files[40:], "python", 30, 2, 0.5))
@@ -258,8 +258,8 @@ def test_a_network_is_trained_from_packed_text_and_written_in_int8(
         for name in ("pip-1", "pip-2", "pip-3")
         for token in corpus.tokenize(files[:32], folder / "tokenizer.json")[name]["python"].tolist()
     ]
-    arguments = ["--data", str(data), "--out", str(tmp_path / "out"), "--steps", "14", "--rows", "1", "--small"]
-    network.train(network._options().parse_args([*arguments, "--workers", "0"]))
+    arguments = ["--data", str(data), "--out", str(tmp_path / "out"), "--steps", "14", "--rows", "1", "--shape", "tiny"]
+    network.train(network.options().parse_args([*arguments, "--workers", "0"]))
     holes_read = np.load(tmp_path / "out" / "holes-test.npz")
     assert -holes_read["logp"].mean() < np.log(400), "it has learned more than which tokens there are"
     weights = {name: one for n in range(3) for name, one in np.load(tmp_path / "out" / f"network-{n}.npz").items()}
@@ -268,7 +268,7 @@ def test_a_network_is_trained_from_packed_text_and_written_in_int8(
 
 
 def test_the_window_marks_the_ends_of_a_document() -> None:
-    from treegraft_daemon.training.window import END, LANGUAGE, OTHER, PREFIX, PREFIX_STEP, SUFFIX, window
+    from treegraft_daemon.engine.model.window import END, LANGUAGE, OTHER, PREFIX, PREFIX_STEP, SUFFIX, window
 
     short = window("python", [5, 6], [7, 8], whole_suffix=True).tolist()
     assert short == [LANGUAGE["python"], SUFFIX, 7, 8, END, PREFIX, END, 5, 6]

@@ -1,7 +1,7 @@
 """`python -m treegraft_daemon.training`: from the registries to the embedded law, in one command.
 
-Fetches, trains the tokenizer, counts and prunes, fits the mixture and its tilt on dev packages, judges on test packages,
-writes `engine/model/embedded/` with its card. Everything in between lies in the cache (--cache), outside the repository.
+Fetches, trains the tokenizer, counts and prunes, trains the network, fits the mixture and its tilt on dev packages, judges
+on test packages, writes `engine/model/embedded/` with its card. Everything in between lies in the cache (--cache), outside the repository.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from treegraft_daemon.engine.model.embedded_network import Network
 from treegraft_daemon.engine.model.linewise import LineTokenizer
 from treegraft_daemon.engine.model.mixture import EMBEDDED, FAMILIES, SLOTS, MixtureLaw, Tables, Weights, load_embedded
 from treegraft_daemon.engine.model.ngram import N_BUCKETS
@@ -26,12 +27,13 @@ from treegraft_daemon.training.holes import Hole, holes
 FITTED = {"python": 5000, "javascript": 1500, "typescript": 1500, "tsx": 800, "go": 1500, "rust": 1500, "java": 1500,
           "c": 1000, "cpp": 1000, "json": 500, "bash": 0}  # fmt: skip
 
-# The tilt is fitted on more: on lines from their start, too, and on files that are being written, with nothing below.
-N_TILTED, TILTED_WHOLE_LINES, TILTED_UNFINISHED = 2, 0.2, 0.3
+# The tilt is fitted on others: on lines from their start, too, and on files that are being written, with nothing below.
+TILTED_WHOLE_LINES, TILTED_UNFINISHED = 0.2, 0.3
 
-STEPS = ("count", "fit", "tilt", "judge")
-# About 28 MB in all; Python has most text and is asked for most.
-TABLE_BYTES = {"python": 13_500_000, "javascript": 4_000_000, "go": 2_200_000, "rust": 2_200_000, "java": 2_000_000,
+STEPS = ("count", "network", "fit", "tilt", "judge")
+NETWORK_SECONDS = 4200  # on two cores; on a GPU a tenth of it goes farther
+# About 25 MB in all, 4 more are the network; Python has most text and is asked for most.
+TABLE_BYTES = {"python": 10_500_000, "javascript": 4_000_000, "go": 2_200_000, "rust": 2_200_000, "java": 2_000_000,
                "c": 2_600_000}  # fmt: skip
 
 
@@ -65,7 +67,7 @@ def main() -> None:
     parts = corpus.read(packages, options.cache)
     options.out.mkdir(parents=True, exist_ok=True)
     first = STEPS.index(options.start_at)
-    if first < 1:
+    if first <= STEPS.index("count"):
         tell("training the tokenizer")
         corpus.train_tokenizer(parts["train"], 60_000_000).save(str(options.out / "tokenizer.json"), pretty=False)
         tell("cutting the text into tokens")
@@ -73,10 +75,13 @@ def main() -> None:
         tell("counting and pruning")
         build_tables(tokens, TABLE_BYTES, corpus.VOCABULARY_SIZE).save(options.out)
         del tokens
-    if first < 2:
+    if first <= STEPS.index("network"):
+        tell("training the network")
+        train_network(parts, options.cache, options.out, NETWORK_SECONDS)
+    if first <= STEPS.index("fit"):
         tell("fitting the weights")
         fit(parts["dev"], options.out)
-    if first < 3:
+    if first <= STEPS.index("tilt"):
         tell("fitting the tilt")
         fit_tilt(parts["dev"], options.out)
     tell("judging on test packages")
@@ -103,9 +108,18 @@ def build_tables(tokens: dict[str, dict[str, NDArray[np.uint16]]], shares: dict[
     return Tables(counting.unigrams(by_language, size), ngrams, None)
 
 
+def train_network(parts: dict[str, list[SourceFile]], cache: Path, folder: Path, seconds: float) -> None:
+    """Pack the text into `cache` and write the network's weights into `folder`."""
+    from treegraft_daemon.training import network, packing  # brings torch, which nothing else here wants
+
+    packing.pack(parts, folder / "tokenizer.json", cache / "packed", 1)
+    arguments = ["--data", str(cache / "packed" / "0"), "--out", str(folder), "--seconds", str(seconds)]
+    network.train(network.options().parse_args(arguments))
+
+
 def fit(files: list[SourceFile], folder: Path, n_holes: dict[str, int] | None = None) -> None:
     """Fit the weights of the tables in `folder` on these files, and write them there."""
-    law = MixtureLaw(LineTokenizer.load(folder / "tokenizer.json"), Tables.load(folder), _unfitted())
+    law = _law(folder, _unfitted())
     drawn: list[Hole] = []
     for language, n in (n_holes or FITTED).items():
         drawn += holes(files, language, n, seed=5, share_with_siblings=0.5)
@@ -118,12 +132,10 @@ def fit_tilt(
     """Fit the tilt of the mixture in `folder` on these files, and write it there."""
     from treegraft_daemon.training import tilting  # brings torch, which nothing else here wants
 
-    law = MixtureLaw(
-        LineTokenizer.load(folder / "tokenizer.json"), Tables.load(folder), Weights.load(folder / "weights.json")
-    )
+    law = _law(folder, Weights.load(folder / "weights.json"))
     drawn: list[Hole] = []
     for language, n in (n_holes or FITTED).items():
-        drawn += holes(files, language, N_TILTED * n, 31, share_with_siblings=0.6, whole_lines=TILTED_WHOLE_LINES)
+        drawn += holes(files, language, n, 31, share_with_siblings=0.6, whole_lines=TILTED_WHOLE_LINES)
     rng = random.Random(32)
     drawn = [
         replace(hole, context=replace(hole.context, suffix=b"")) if rng.random() < TILTED_UNFINISHED else hole
@@ -131,6 +143,12 @@ def fit_tilt(
     ]
     weights = tilting.fit(tilting.gather(law, drawn), epochs=epochs or tilting.EPOCHS)
     tilting.save(weights, folder / "tilt.npz")
+
+
+def _law(folder: Path, weights: Weights) -> MixtureLaw:
+    """What is in `folder`, without a tilt."""
+    tokenizer = LineTokenizer.load(folder / "tokenizer.json")
+    return MixtureLaw(tokenizer, Tables.load(folder), weights, network=Network.load(folder))
 
 
 def _unfitted() -> Weights:

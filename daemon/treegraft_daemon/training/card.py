@@ -83,9 +83,9 @@ def write(law: MixtureLaw, parts: dict[str, list[SourceFile]], packages: list[Pa
     lines = [
         "# The embedded law",
         "",
-        "A copy model over the document and its open siblings, mixed with pruned n-grams by fitted weights; a small network",
-        "tilts its best candidates. See `engine/model/mixture.py` and `tilt.py`. It knows names and idioms, not meanings:",
-        "the grammar keeps it correct, not the law.",
+        "A copy model over the document and its open siblings, mixed with pruned n-grams and a small transformer by fitted",
+        "weights; a network tilts its best candidates. See `engine/model/mixture.py`, `embedded_network.py` and `tilt.py`. It",
+        "knows names and idioms, not meanings: the grammar keeps it correct, not the law.",
         "Made and measured by `python -m treegraft_daemon.training`; nothing else is needed but the package registries.",
         "",
         "## Held-out packages",

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +22,7 @@ from treegraft_daemon.engine.model.mixture import SLOTS, MixtureLaw, State, kind
 from treegraft_daemon.engine.model.ngram import N_BUCKETS
 from treegraft_daemon.training.holes import Hole
 
+PIECE = 250  # Holes that a process takes at a time.
 STEPS, RATE, PULL = 260, 0.08, 0.15
 START = -1.0  # Logit of every weight before fitting.
 
@@ -47,19 +51,53 @@ class Examples:
 
 
 def gather(law: MixtureLaw, holes: Iterable[Hole]) -> Examples:
-    """Walk the true rest of each hole's line and note what each source said about every token."""
-    rows: list[tuple[NDArray[np.int16], NDArray[np.float32], float, str]] = []
-    started, n_holes = time.monotonic(), 0
+    """What each source said about every token of the true rest of each hole's line."""
+
+    def note(hole: Hole, state: State, token: int) -> tuple[NDArray[np.int16], NDArray[np.float32], float, str]:
+        return *_features(state, token), kind_of(hole.context.language, bool(hole.context.siblings))
+
+    return Examples.of(each_token(law, list(holes), note))
+
+
+Row = TypeVar("Row")
+Note = Callable[[Hole, State, int], Row]
+
+
+def each_token(law: MixtureLaw, holes: list[Hole], note: Note[Row]) -> list[Row]:
+    """`note` at every token of the true rests of these lines, in their order; many holes are shared out to all cores."""
+    if len(holes) < 2 * PIECE:
+        return _noted(law, holes, note)
+    rows: list[Row] = []
+    started = time.monotonic()
+    with ProcessPoolExecutor(mp_context=get_context("fork"), initializer=_begin, initargs=(law, holes, note)) as pool:
+        for piece, found in enumerate(pool.map(_noted_piece, range(0, len(holes), PIECE)), 1):
+            rows += found
+            if piece % 4 == 0:
+                print(f"  {piece * PIECE} holes, {len(rows):,} tokens, {time.monotonic() - started:.0f} s", flush=True)
+    return rows
+
+
+def _noted(law: MixtureLaw, holes: list[Hole], note: Note[Row]) -> list[Row]:
+    rows = []
     for hole in holes:
-        kind = kind_of(hole.context.language, bool(hole.context.siblings))
         state, truth = walk(law, hole)
         for token in truth:
-            rows.append((*_features(state, token), kind))
+            rows.append(note(hole, state, token))
             state = state.step(token)
-        n_holes += 1  # noqa: SIM113
-        if n_holes % 1000 == 0:
-            print(f"  {n_holes} holes, {len(rows):,} tokens, {time.monotonic() - started:.0f} s", flush=True)
-    return Examples.of(rows)
+    return rows
+
+
+_job: tuple[MixtureLaw, list[Hole], Note[Any]]  # of a process that does a part
+
+
+def _begin(law: MixtureLaw, holes: list[Hole], note: Note[Any]) -> None:
+    global _job
+    _job = law, holes, note
+
+
+def _noted_piece(first: int) -> list[Any]:
+    law, holes, note = _job
+    return _noted(law, holes[first : first + PIECE], note)
 
 
 def walk(law: MixtureLaw, hole: Hole) -> tuple[State, list[int]]:
@@ -126,7 +164,7 @@ def nats(examples: Examples, weights: dict[str, object]) -> float:
 
 def _features(state: State, token: int) -> tuple[NDArray[np.int16], NDArray[np.float32], float]:
     buckets, shares = np.full(len(SLOTS), -1, dtype=np.int16), np.zeros(len(SLOTS), dtype=np.float32)
-    for slot, bucket, law in state.reading.unigrams:
+    for slot, bucket, law in state.laws():
         buckets[slot], shares[slot] = bucket, law[token]
     for one in state.evidence():
         buckets[one.slots] = one.buckets

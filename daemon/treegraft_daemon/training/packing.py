@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from treegraft_daemon.engine.model.linewise import LineTokenizer
 from treegraft_daemon.engine.model.mixture import EMBEDDED
+from treegraft_daemon.engine.model.window import CONTEXT, window
 from treegraft_daemon.training import corpus, sources
 from treegraft_daemon.training.corpus import SourceFile
 from treegraft_daemon.training.fitting import tokens_around
 from treegraft_daemon.training.holes import Hole, holes
-from treegraft_daemon.training.window import CONTEXT, window
 
 PIECE = 2_500_000  # Tokens per file: some for every core that unpacks them.
 HELD_OUT = 2_000_000  # Tokens of dev packages to watch the loss on.

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from treegraft_daemon.engine.model._mixing import shapes
-from treegraft_daemon.engine.model.mixture import SLOTS, MixtureLaw
+from treegraft_daemon.engine.model.mixture import SLOTS, MixtureLaw, State
 from treegraft_daemon.engine.model.tilt import Tilt
-from treegraft_daemon.training.fitting import walk
+from treegraft_daemon.training.fitting import each_token
 from treegraft_daemon.training.holes import Hole
 
 HIDDEN, SECOND = shapes(len(SLOTS))["second"]
@@ -48,22 +48,21 @@ class Examples:
         return Examples(*(getattr(self, one.name)[rows] for one in fields(self)))
 
 
+Row = tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.float32], int, float]
+
+
 def gather(law: MixtureLaw, holes: Iterable[Hole]) -> Examples:
     """Every token of the rests of these lines."""
     eyes = Tilt(law.vocabulary.tokens, {}, len(SLOTS))
-    rows: list[tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.float32], int, float]] = []
-    started = time.monotonic()
-    for n_holes, hole in enumerate(holes, 1):
-        state, tokens = walk(law, hole)
-        for token in tokens:
-            (ids, logs, rest, candidates, place), p = state.seen(eyes)
-            at = np.flatnonzero(ids == token)
-            beyond = 0.0 if len(at) else float(np.log(p[token])) - rest
-            told = candidates.astype(np.float16), place.astype(np.float16), np.append(logs, rest).astype(np.float32)
-            rows.append((*told, int(at[0]) if len(at) else -1, beyond))
-            state = state.step(token)
-        if n_holes % 1000 == 0:
-            print(f"  {n_holes} holes, {len(rows):,} tokens, {time.monotonic() - started:.0f} s", flush=True)
+
+    def note(_: Hole, state: State, token: int) -> Row:
+        (ids, logs, rest, candidates, place), p = state.seen(eyes)
+        at = np.flatnonzero(ids == token)
+        beyond = 0.0 if len(at) else float(np.log(p[token])) - rest
+        told = candidates.astype(np.float16), place.astype(np.float16), np.append(logs, rest).astype(np.float32)
+        return *told, int(at[0]) if len(at) else -1, beyond
+
+    rows = each_token(law, list(holes), note)
     columns = [np.array(column) for column in zip(*rows, strict=True)]
     return Examples(columns[0], columns[1], columns[2], columns[3], columns[4].astype(np.float32))
 

@@ -14,15 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from treegraft_daemon.engine.model._decoder import GROUP, SOURCE_DIGEST, NativeDecoder, quantise
 from treegraft_daemon.engine.model.decoder import Shape
+from treegraft_daemon.engine.model.int8 import GROUP, Matrix, NativeDecoder, address, matrix, rounded
 from treegraft_daemon.engine.model.kv_arena import Arena, Span
 from treegraft_daemon.engine.model.law import Progress, unheard
 from treegraft_daemon.engine.model.network import weights_of
-from treegraft_grammars.native import check_freshness, source_digest
-
-FOLDER = Path(__file__).parent
-check_freshness(SOURCE_DIGEST, source_digest(FOLDER / "_decoder.pyx", FOLDER / "native"))
 
 EMBEDDING, HEAD, NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
 MATRICES = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj",
@@ -54,28 +50,26 @@ class Int8Network:
         self._frequencies = shape.rope.frequencies(shape.head_dim).numpy()
         self._weights = weights  # kept: the native decoder has their addresses only
 
-        def matrix(name: str) -> tuple[int, int, int, int, int]:
-            codes, scales = weights[f"{name}.weight"]
-            bias = weights.get(f"{name}.bias")
-            return _address(codes), _address(scales), _address(bias[0]) if bias else 0, codes.shape[0], codes.shape[1]
+        def stored(name: str) -> Matrix:
+            return matrix(*weights[f"{name}.weight"], *weights.get(f"{name}.bias", ()))
 
         def norm(name: str) -> int:
-            return _address(weights[name][0])
+            return address(weights[name][0])
 
-        embedding = matrix(EMBEDDING.removesuffix(".weight"))
+        embedding = stored(EMBEDDING.removesuffix(".weight"))
         self._native = NativeDecoder(
             (shape.vocab_size, shape.hidden_size, shape.intermediate_size, shape.n_heads, shape.n_kv_heads,
              shape.head_dim),
             shape.norm_eps,
-            _address(self._frequencies),
+            address(self._frequencies),
             norm(NORM),
             embedding,
-            embedding if shape.tied else matrix(HEAD.removesuffix(".weight")),
+            embedding if shape.tied else stored(HEAD.removesuffix(".weight")),
             [
                 (
                     norm(f"model.layers.{n}.input_layernorm.weight"),
                     norm(f"model.layers.{n}.post_attention_layernorm.weight"),
-                    *(matrix(f"model.layers.{n}.{name}") for name in MATRICES),
+                    *(stored(f"model.layers.{n}.{name}") for name in MATRICES),
                 )
                 for n in range(shape.n_layers)
             ],
@@ -126,17 +120,5 @@ def load_int8(folder: Path, shape: Shape, tell: Progress = unheard) -> Int8Netwo
     weights: dict[str, tuple[NDArray[np.generic], ...]] = {}
     for name, tensor in weights_of(folder, shape, torch.device("cpu"), torch.float32, tell):
         wide = np.ascontiguousarray(tensor.numpy())
-        weights[name] = _rounded(wide) if wide.ndim == 2 else (wide.copy(),)
+        weights[name] = rounded(wide) if wide.ndim == 2 else (wide.copy(),)
     return Int8Network(shape, weights, min(torch.get_num_threads(), MOST_THREADS))
-
-
-def _rounded(wide: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    rows, columns = wide.shape
-    codes = np.empty((rows, columns), dtype=np.int8)
-    scales = np.empty((rows, columns // GROUP), dtype=np.float32)
-    quantise(_address(wide), wide.size, _address(codes), _address(scales))
-    return codes, scales
-
-
-def _address(array: NDArray[np.generic]) -> int:
-    return int(array.ctypes.data)

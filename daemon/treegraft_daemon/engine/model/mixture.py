@@ -1,4 +1,4 @@
-"""The default law: copying from what is open, mixed with n-grams by fitted weights. numpy only, no torch.
+"""The default law: copying from what is open, mixed with n-grams and a small transformer by fitted weights. No torch.
 
 Each source of evidence says which tokens it would put next (shares q) and how good its grounds are (a bucket). The law
 is a fold over the sources from short contexts to long: p becomes (1 - w) p + w q with w fitted per source, bucket and
@@ -22,11 +22,13 @@ from numpy.typing import NDArray
 from treegraft_daemon.engine.model._mixing import LAST, Mixture
 from treegraft_daemon.engine.model.copying import EXTRA, N_LOCAL, ORDERS, Evidence, Kinds, Page, Reader, SiblingPages
 from treegraft_daemon.engine.model.draws import draws_from_masses, draws_from_row
+from treegraft_daemon.engine.model.embedded_network import Branch, Network
 from treegraft_daemon.engine.model.healing import given_bytes, heal
 from treegraft_daemon.engine.model.law import Calibration, Context, Draws, Sampling
 from treegraft_daemon.engine.model.linewise import END, LineTokenizer, Tokens
 from treegraft_daemon.engine.model.ngram import N_BUCKETS, N_ORDERS, NgramTable
 from treegraft_daemon.engine.model.tilt import NEVER, Below, Line, Place, Tilt, place_of
+from treegraft_daemon.engine.model.window import SUFFIX_TOKENS, window
 from treegraft_grammars.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -36,12 +38,13 @@ EMBEDDED = Path(__file__).parent / "embedded"
 # What is read at most; more costs time and hardly changes the law.
 PREFIX_BYTES, SUFFIX_BYTES, SIBLING_BYTES, N_SIBLINGS = 200_000, 100_000, 80_000, 8
 KEPT_SIBLINGS = 64
+WINDOW_BYTES = 64 * SUFFIX_TOKENS  # of the suffix, for the network: more than its window takes
 LINES_BELOW = 40  # in which one that is not blank is looked for
 
 
 def _slots() -> list[str]:
     """The fold's order: sources with short contexts first, at equal length the document last."""
-    order = ["unigram.sibling", "unigram.document", "unigram.nearby"]
+    order = ["unigram.sibling", "unigram.document", "unigram.nearby", "network"]
     extra = {1: ["skip1"], 2: ["skip0", "line"], 3: ["above", "below"]}
     for length in ORDERS:
         order += [f"global.{length}"] if length <= N_ORDERS else []
@@ -51,6 +54,8 @@ def _slots() -> list[str]:
 
 
 SLOTS = _slots()
+NETWORK_SLOT = SLOTS.index("network")
+NETWORK_LEVELS = 24  # of how sure the network is: its best token's share
 _LOCAL_NAMES = [*map(str, ORDERS), *EXTRA]
 SLOT_OF = {page: np.array([SLOTS.index(f"{page}.{name}") for name in _LOCAL_NAMES]) for page in ("sibling", "document")}
 GLOBAL_SLOTS = np.array([SLOTS.index(f"global.{k}") for k in range(1, N_ORDERS + 1)])
@@ -72,8 +77,12 @@ class Weights:
         """From the JSON that `training` wrote: logits of w as a sum of slot, slot and bucket, and slot and kind."""
         stored = json.loads(path.read_text())
         logits = np.array(stored["slots"])[:, None] + np.array(stored["buckets"])
-        kinds = {kind: np.array(offsets)[:, None] for kind, offsets in stored["kinds"].items()}
-        return cls({kind: 1 / (1 + np.exp(-(logits + offset))) for kind, offset in kinds.items()})
+        tables = {}
+        for kind, offsets in stored["kinds"].items():
+            tables[kind] = np.zeros((len(SLOTS), N_BUCKETS))  # a source that was not there then is not listened to
+            places = [SLOTS.index(name) for name in stored["slot_names"]]
+            tables[kind][places] = 1 / (1 + np.exp(-(logits + np.array(offsets)[:, None])))
+        return cls(tables)
 
 
 # Languages of one family share a table of n-grams; a table is read when its language is first asked for.
@@ -144,6 +153,7 @@ class Reading:
     language: str
     below: Below
     tilt: Tilt | None
+    network: Network | None
 
     @cached_property
     def distances(self) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
@@ -169,6 +179,7 @@ class State:
     last: tuple[int, ...]  # At most as many as the n-grams want.
     reader: Reader
     line: Line
+    branch: Branch | None = None  # None without a network
 
     def step(self, token: int) -> State:
         """The state after one more token."""
@@ -186,7 +197,8 @@ class State:
 
     def _after(self, token: int) -> State:
         line = self.line.step(token, self.reading.tokens[token])
-        return State(self.reading, (*self.last, token)[-N_ORDERS:], self.reader.step(token), line)
+        branch = self.branch and self.branch.step(token)
+        return State(self.reading, (*self.last, token)[-N_ORDERS:], self.reader.step(token), line, branch)
 
     def evidence(self) -> list[Evidence]:
         """All sources' evidence in slots of the fold, in no order."""
@@ -196,6 +208,17 @@ class State:
         for order, buckets, ids, shares in self.reading.table.find(self.last):
             found.append(Evidence(GLOBAL_SLOTS[order : order + 1], buckets, ids, shares))
         return found
+
+    def laws(self) -> list[tuple[int, int, NDArray[np.float64]]]:
+        """(slot, bucket, shares) of the sources that speak of the whole vocabulary."""
+        if self.branch is None:
+            return self.reading.unigrams
+        assert self.reading.network is not None, "branches come from a network"
+        if self.branch.shares is None:
+            self.reading.network.decode([self.branch])
+        assert self.branch.shares is not None, "just decoded"
+        level = min(int(self.branch.shares.max() * NETWORK_LEVELS), NETWORK_LEVELS - 1)
+        return [*self.reading.unigrams, (NETWORK_SLOT, level, self.branch.shares)]
 
     @cached_property
     def _law(self) -> NDArray[np.float64]:
@@ -209,7 +232,7 @@ class State:
 
     def _mixture(self) -> Mixture:
         evidence = [(one.slots, one.buckets, one.ids, one.shares) for one in self.evidence()]
-        whole = [(np.array([slot]), np.array([bucket]), None, law) for slot, bucket, law in self.reading.unigrams]
+        whole = [(np.array([slot]), np.array([bucket]), None, law) for slot, bucket, law in self.laws()]
         return Mixture(self.reading.base, self.reading.weights, whole + evidence)
 
     def _place(self) -> Place:
@@ -231,8 +254,10 @@ class MixtureLaw:
         weights: Weights,
         tilt: Tilt | None = None,
         calibration: Calibration | None = None,
+        network: Network | None = None,
     ) -> None:
         self.tokenizer = tokenizer
+        self.network = network
         self.tilt = tilt
         self.vocabulary: Vocabulary = tokenizer.vocabulary
         self.tables = tables
@@ -266,6 +291,8 @@ class MixtureLaw:
         """See `law.Law`. Rows in equal states share one law."""
         for row, token in zip(self._rows, tokens, strict=True):
             row.append(row[-1].step(token))
+        if self.network is not None:  # for all rows at once: the weights are brought from memory once
+            self.network.decode([row[-1].branch for row in self._rows if row[-1].branch is not None])
         return [self._draws(row[-1], still_owed) for row, still_owed in zip(self._rows, owed, strict=True)]
 
     def select(self, rows: Sequence[int]) -> None:
@@ -296,13 +323,25 @@ class MixtureLaw:
             context.language,
             self._below(context.suffix),
             self.tilt,
+            self.network,
         )
         whole = np.concatenate([np.array([END], dtype=prefix.dtype), prefix])
         breaks = np.flatnonzero(self._kinds.breaks[prefix])
         line = Line()
         for token in prefix[int(breaks[-1]) + 1 if len(breaks) else 0 :].tolist():
             line = line.step(token, self.vocabulary[token])
-        return State(reading, tuple(whole[-N_ORDERS:].tolist()), Reader.at_cursor(pages, prefix, self._kinds), line)
+        branch = self._branch(prefix, context, cancelled)
+        return State(
+            reading, tuple(whole[-N_ORDERS:].tolist()), Reader.at_cursor(pages, prefix, self._kinds), line, branch
+        )
+
+    def _branch(self, prefix: Tokens, context: Context, cancelled: Callable[[], bool]) -> Branch | None:
+        if self.network is None:
+            return None
+        near = context.suffix[:WINDOW_BYTES]
+        suffix = self.tokenizer.read(near)
+        ids = window(context.language, prefix, suffix, whole_suffix=len(near) == len(context.suffix))
+        return Branch(self.network.read(ids, cancelled))
 
     def _below(self, suffix: bytes) -> Below:
         for line in suffix.split(b"\n", LINES_BELOW + 1)[1 : LINES_BELOW + 1]:
@@ -339,6 +378,7 @@ def load_embedded(folder: Path = EMBEDDED) -> MixtureLaw:
         Weights.load(folder / "weights.json"),
         Tilt.load(tokenizer.vocabulary.tokens, folder / "tilt.npz", len(SLOTS)),
         Calibration(**json.loads((folder / "calibration.json").read_text())),
+        Network.load(folder),
     )
 
 

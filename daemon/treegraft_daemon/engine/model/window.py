@@ -23,9 +23,9 @@ LANGUAGE = {language: OTHER + 1 + place for place, language in enumerate(LANGUAG
 N_IDS = FIRST_MARK + 64
 
 # Tokens. What is copied from farther away is the copy law's; a longer window costs a longer wait after every jump.
-SUFFIX_TOKENS = 128
-PREFIX_TOKENS, PREFIX_STEP = 512, 128
-CONTEXT = 768  # of training; a middle may be as long as is left of it
+SUFFIX_TOKENS = 64
+PREFIX_TOKENS, PREFIX_STEP = 320, 64
+CONTEXT = 448  # of training; a middle may be as long as is left of it
 
 
 def window(
@@ -35,7 +35,7 @@ def window(
     *,
     whole_suffix: bool,
 ) -> NDArray[np.int32]:
-    """The ids to read, int32 [n <= CONTEXT - 100].
+    """The ids to read, int32 [n < CONTEXT - 50].
 
     prefix: all tokens of the document before the cursor. suffix: those after it, as many as are at hand;
     whole_suffix says that the document ends with them. An empty suffix is left out: who writes at the end of a file

@@ -1,0 +1,247 @@
+"""The small transformer of the embedded law: what it says of the next token behind a window of the text.
+
+A `Passage` is what was read of a document (see `window`), with its keys and values; a `Branch` the tokens written behind
+it. Both are values: a branch keeps the memory of its own tokens only, so that rows which part later share what is before.
+A new passage takes over what it has in common with one read lately: a keystroke costs a few tokens. numpy and the native
+decoder only, no torch; `training.network` makes the weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from treegraft_daemon.engine.model.int8 import GROUP, Matrix, NativeDecoder, address, matrix
+from treegraft_daemon.engine.model.law import Cancelled
+from treegraft_daemon.engine.model.window import END, FIRST_MARK, SUFFIX
+
+KEPT_PASSAGES = 12  # a megabyte each
+PIECE = 128  # tokens read between two looks at whether the request was cancelled
+# What is taken over from another passage ends at a multiple of so many tokens, and what is left beyond the last multiple is
+# read alone. Sums are rounded alike then, whatever was read before: the same text gets the same suggestion.
+BLOCK = 16
+MATRICES = ("q", "k", "v", "o", "gate", "up", "down")
+
+Memory = NDArray[np.float32]  # keys and values [layers, 2, rows, kv_heads, tokens, head_dim]
+Shares = NDArray[np.float64]  # probabilities [vocabulary]; they sum to 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """As `training.network` writes it."""
+
+    n_ids: int
+    hidden: int
+    inner: int
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    theta: float
+    eps: float
+
+    @property
+    def head_dim(self) -> int:
+        """Of one head."""
+        return self.hidden // self.n_heads
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Passage:
+    """Ids that were read, int32 [n]; their memory; and the shares of the next token."""
+
+    ids: NDArray[np.int32]
+    memory: Memory
+    shares: Shares
+
+
+class Branch:
+    """A place behind a passage: one token more than the branch before it. What the network says there is filled in by
+    `Network.decode`."""
+
+    __slots__ = ("before", "memory", "passage", "shares", "token")
+
+    def __init__(self, passage: Passage, before: Branch | None = None, token: int = END) -> None:
+        """Without a branch before it, the end of the passage."""
+        self.passage, self.before, self.token = passage, before, token
+        self.memory: Memory | None = passage.memory[:, :, :, :, :0] if before is None else None
+        self.shares: Shares | None = passage.shares if before is None else None
+
+    def step(self, token: int) -> Branch:
+        """The place after one more token."""
+        return Branch(self.passage, self, token)
+
+
+class Network:
+    """The transformer; used by one thread."""
+
+    def __init__(
+        self,
+        shape: Shape,
+        weights: dict[str, NDArray[np.generic]],
+        n_threads: int = 1,
+        portable: bool = False,
+    ) -> None:
+        """weights: by `training.network`'s names: matrices int8 with "<name>.scales", norms float32. portable: with the
+        loops for any CPU. Raises ValueError for other sizes, KeyError for a missing array."""
+        self.shape = shape
+        self._weights = {
+            name: np.ascontiguousarray(one, dtype=np.int8 if one.dtype == np.int8 else np.float32)
+            for name, one in weights.items()
+        }  # kept: the native decoder has their addresses only
+        self._frequencies = (
+            shape.theta ** -(np.arange(0, shape.head_dim, 2, dtype=np.float32) / shape.head_dim)
+        ).astype(np.float32)
+        embedding = self._matrix("embedding", shape.n_ids, shape.hidden)
+        heads, kv = shape.hidden, shape.n_kv_heads * shape.head_dim
+        rows = {"q": heads, "k": kv, "v": kv, "o": shape.hidden, "gate": shape.inner, "up": shape.inner,
+                "down": shape.hidden}  # fmt: skip
+        columns = {"o": heads, "down": shape.inner}
+        self._native = NativeDecoder(
+            (shape.n_ids, shape.hidden, shape.inner, shape.n_heads, shape.n_kv_heads, shape.head_dim),
+            shape.eps,
+            address(self._frequencies),
+            self._norm("norm"),
+            embedding,
+            embedding,
+            [
+                (
+                    self._norm(f"layers.{n}.attention_norm"),
+                    self._norm(f"layers.{n}.mlp_norm"),
+                    *(
+                        self._matrix(f"layers.{n}.{name}", rows[name], columns.get(name, shape.hidden))
+                        for name in MATRICES
+                    ),
+                )
+                for n in range(shape.n_layers)
+            ],
+            n_threads,
+            portable,
+        )
+        self._passages: list[Passage] = []  # the latest last
+
+    @classmethod
+    def load(cls, folder: Path) -> Network | None:
+        """From what `training.network` wrote, None where it wrote nothing. Raises OSError, ValueError or KeyError."""
+        if not (folder / "shape.json").exists():
+            return None
+        stored = json.loads((folder / "shape.json").read_text())
+        weights: dict[str, NDArray[np.generic]] = {}
+        for path in sorted(folder.glob("network-*.npz")):
+            with np.load(path) as arrays:
+                weights.update({name: arrays[name] for name in arrays.files})
+        return cls(Shape(**{one.name: stored[one.name] for one in fields(Shape)}), weights)
+
+    def read(self, ids: NDArray[np.int32], cancelled: Callable[[], bool]) -> Passage:
+        """The passage of these ids, as `window` makes them. Raises Cancelled."""
+        known = max(self._passages, key=lambda one: common(one.ids, ids), default=None)
+        n = 0 if known is None else common(known.ids, ids)
+        if known is not None and n == len(ids) == len(known.ids):
+            self._keep(known, known)
+            return known
+        whole = (len(ids) - 1) // BLOCK * BLOCK  # the last token is read in any case, for what follows it
+        n = min(n // BLOCK * BLOCK, whole)
+        memory = self._room(1, len(ids))
+        if known is not None:
+            memory[:, :, :, :, :n] = known.memory[:, :, :, :, :n]
+        logits = None
+        for low in [*range(n, whole, PIECE), whole]:
+            if cancelled():
+                raise Cancelled
+            piece = np.ascontiguousarray(ids[low : min(low + PIECE, whole) if low < whole else len(ids)])
+            logits = self._step(piece[None], memory, self._room(1, 1), low, -1)
+        assert logits is not None, "a passage has at least one id"
+        passage = Passage(ids, memory, _shares(logits, ids)[0])
+        # One of the same window takes the other's place.
+        self._keep(passage, known if known is not None and 2 * n > len(known.ids) else None)
+        return passage
+
+    def decode(self, branches: Sequence[Branch]) -> None:
+        """Fill in what the network says at these branches, all of one passage, and before them."""
+        wanted = {id(one): one for one in branches if one.shares is None}
+        for one in list(wanted.values()):
+            if one.before is not None and one.before.memory is None:
+                self.decode([one.before])
+        by_length: dict[int, list[Branch]] = {}
+        for one in wanted.values():
+            assert one.before is not None and one.before.memory is not None, "filled in above"
+            by_length.setdefault(one.before.memory.shape[4], []).append(one)
+        for n_before, rows in by_length.items():
+            passage = rows[0].passage
+            tails = self._room(len(rows), n_before + 1)
+            for row, one in enumerate(rows):
+                tails[:, :, row, :, :n_before] = one.before.memory[:, :, 0]  # type: ignore[union-attr, index]
+            ids = np.array([[one.token] for one in rows], dtype=np.int32)
+            logits = self._step(ids, passage.memory, tails, len(passage.ids), n_before)
+            shares = _shares(logits, passage.ids)
+            for row, one in enumerate(rows):
+                one.memory, one.shares = tails[:, :, row : row + 1], shares[row]
+
+    def _keep(self, passage: Passage, instead: Passage | None) -> None:
+        others = [one for one in self._passages if one is not instead]
+        self._passages = [*others[-KEPT_PASSAGES + 1 :], passage]
+
+    def _step(
+        self, ids: NDArray[np.int32], prefix: Memory, tails: Memory, n_prefix: int, n_before: int
+    ) -> NDArray[np.float32]:
+        """Logits [rows, ids] after the last tokens of each row. See `Step` in decoder.h."""
+        n_rows, n_tokens = ids.shape
+        if not 0 <= int(ids.min()) <= int(ids.max()) < self.shape.n_ids:
+            raise IndexError("a token that the network does not have")
+        logits = np.empty((n_rows, self.shape.n_ids), dtype=np.float32)
+        self._native.step(
+            address(ids),
+            n_rows,
+            n_tokens,
+            [
+                (address(prefix[n, 0]), address(prefix[n, 1]), address(tails[n, 0]), address(tails[n, 1]))
+                for n in range(self.shape.n_layers)
+            ],
+            prefix.shape[4],
+            tails.shape[4],
+            n_prefix,
+            n_before,
+            0,
+            1,
+            address(logits),
+        )
+        return logits
+
+    def _room(self, n_rows: int, n_tokens: int) -> Memory:
+        shape = self.shape
+        return np.empty((shape.n_layers, 2, n_rows, shape.n_kv_heads, n_tokens, shape.head_dim), dtype=np.float32)
+
+    def _matrix(self, name: str, n_rows: int, n_columns: int) -> Matrix:
+        codes, scales = self._weights[name], self._weights[f"{name}.scales"]
+        if codes.shape != (n_rows, n_columns) or scales.shape != (n_rows, n_columns // GROUP) or n_columns % GROUP:
+            raise ValueError(f"{name} of shape {codes.shape} where {(n_rows, n_columns)} is wanted")
+        return matrix(codes, scales)
+
+    def _norm(self, name: str) -> int:
+        if self._weights[name].shape != (self.shape.hidden,):
+            raise ValueError(f"{name} of shape {self._weights[name].shape}")
+        return address(self._weights[name])
+
+
+def _shares(logits: NDArray[np.float32], ids: NDArray[np.int32]) -> Shares:
+    """[rows, vocabulary], of logits [rows, ids] behind this passage; marks are left out.
+
+    END says that the middle is finished, and then what follows is the suffix.
+    """
+    wide = logits[:, :FIRST_MARK].astype(np.float64)
+    p = np.exp(wide - wide.max(axis=1, keepdims=True))
+    if ids[1] == SUFFIX:
+        p[:, ids[2]] += p[:, END]
+    p[:, END] = 0
+    return p / p.sum(axis=1, keepdims=True)
+
+
+def common(left: NDArray[np.int32], right: NDArray[np.int32]) -> int:
+    """How many ids two passages begin with alike."""
+    n = min(len(left), len(right))
+    differs = np.flatnonzero(left[:n] != right[:n])
+    return int(differs[0]) if len(differs) else n
