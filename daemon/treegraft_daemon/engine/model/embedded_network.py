@@ -9,6 +9,7 @@ decoder only, no torch; `training.network` makes the weights.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -25,6 +26,7 @@ PIECE = 128  # tokens read between two looks at whether the request was cancelle
 # What is taken over from another passage ends at a multiple of so many tokens, and what is left beyond the last multiple is
 # read alone. Sums are rounded alike then, whatever was read before: the same text gets the same suggestion.
 BLOCK = 16
+MOST_THREADS = 4
 MATRICES = ("q", "k", "v", "o", "gate", "up", "down")
 
 Memory = NDArray[np.float32]  # keys and values [layers, 2, rows, kv_heads, tokens, head_dim]
@@ -83,11 +85,12 @@ class Network:
         self,
         shape: Shape,
         weights: dict[str, NDArray[np.generic]],
-        n_threads: int = 1,
+        n_threads: int = 0,
         portable: bool = False,
     ) -> None:
-        """weights: by `training.network`'s names: matrices int8 with "<name>.scales", norms float32. portable: with the
-        loops for any CPU. Raises ValueError for other sizes, KeyError for a missing array."""
+        """weights: by `training.network`'s names: matrices int8 with "<name>.scales", norms float32. n_threads: that read a
+        passage, 0 for what this machine has, up to MOST_THREADS. portable: with the loops for any CPU. Raises ValueError
+        for other sizes, KeyError for a missing array."""
         self.shape = shape
         self._weights = {
             name: np.ascontiguousarray(one, dtype=np.int8 if one.dtype == np.int8 else np.float32)
@@ -96,32 +99,8 @@ class Network:
         self._frequencies = (
             shape.theta ** -(np.arange(0, shape.head_dim, 2, dtype=np.float32) / shape.head_dim)
         ).astype(np.float32)
-        embedding = self._matrix("embedding", shape.n_ids, shape.hidden)
-        heads, kv = shape.hidden, shape.n_kv_heads * shape.head_dim
-        rows = {"q": heads, "k": kv, "v": kv, "o": shape.hidden, "gate": shape.inner, "up": shape.inner,
-                "down": shape.hidden}  # fmt: skip
-        columns = {"o": heads, "down": shape.inner}
-        self._native = NativeDecoder(
-            (shape.n_ids, shape.hidden, shape.inner, shape.n_heads, shape.n_kv_heads, shape.head_dim),
-            shape.eps,
-            address(self._frequencies),
-            self._norm("norm"),
-            embedding,
-            embedding,
-            [
-                (
-                    self._norm(f"layers.{n}.attention_norm"),
-                    self._norm(f"layers.{n}.mlp_norm"),
-                    *(
-                        self._matrix(f"layers.{n}.{name}", rows[name], columns.get(name, shape.hidden))
-                        for name in MATRICES
-                    ),
-                )
-                for n in range(shape.n_layers)
-            ],
-            n_threads,
-            portable,
-        )
+        self._reader = self._decoder(n_threads or min(os.cpu_count() or 1, MOST_THREADS), portable)
+        self._writer = self._decoder(1, portable)  # a step is so short that threads would only wait for each other
         self._passages: list[Passage] = []  # the latest last
 
     @classmethod
@@ -193,7 +172,8 @@ class Network:
         if not 0 <= int(ids.min()) <= int(ids.max()) < self.shape.n_ids:
             raise IndexError("a token that the network does not have")
         logits = np.empty((n_rows, self.shape.n_ids), dtype=np.float32)
-        self._native.step(
+        decoder = self._reader if n_tokens > BLOCK else self._writer
+        decoder.step(
             address(ids),
             n_rows,
             n_tokens,
@@ -214,6 +194,27 @@ class Network:
     def _room(self, n_rows: int, n_tokens: int) -> Memory:
         shape = self.shape
         return np.empty((shape.n_layers, 2, n_rows, shape.n_kv_heads, n_tokens, shape.head_dim), dtype=np.float32)
+
+    def _decoder(self, n_threads: int, portable: bool) -> NativeDecoder:
+        shape = self.shape
+        kv = shape.n_kv_heads * shape.head_dim
+        rows = {"q": shape.hidden, "k": kv, "v": kv, "o": shape.hidden, "gate": shape.inner, "up": shape.inner,
+                "down": shape.hidden}  # fmt: skip
+        embedding = self._matrix("embedding", shape.n_ids, shape.hidden)
+        layers = [
+            (
+                self._norm(f"layers.{n}.attention_norm"),
+                self._norm(f"layers.{n}.mlp_norm"),
+                *(
+                    self._matrix(f"layers.{n}.{name}", rows[name], shape.inner if name == "down" else shape.hidden)
+                    for name in MATRICES
+                ),
+            )
+            for n in range(shape.n_layers)
+        ]
+        sizes = (shape.n_ids, shape.hidden, shape.inner, shape.n_heads, shape.n_kv_heads, shape.head_dim)
+        norm, frequencies = self._norm("norm"), address(self._frequencies)
+        return NativeDecoder(sizes, shape.eps, frequencies, norm, embedding, embedding, layers, n_threads, portable)
 
     def _matrix(self, name: str, n_rows: int, n_columns: int) -> Matrix:
         codes, scales = self._weights[name], self._weights[f"{name}.scales"]

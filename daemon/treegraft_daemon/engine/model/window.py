@@ -22,9 +22,10 @@ OTHER = FIRST_MARK + 2  # a language not trained on
 LANGUAGE = {language: OTHER + 1 + place for place, language in enumerate(LANGUAGES)}
 N_IDS = FIRST_MARK + 64
 
-# Tokens. What is copied from farther away is the copy law's; a longer window costs a longer wait after every jump.
+# Tokens. What is copied from farther away is the copy law's: behind 320 tokens of prefix the whole law is no better than
+# behind 128, and a jump of the cursor costs what is read there.
 SUFFIX_TOKENS = 64
-PREFIX_TOKENS, PREFIX_STEP = 320, 64
+PREFIX_TOKENS, PREFIX_STEP = 128, 32
 CONTEXT = 448  # of training; a middle may be as long as is left of it
 
 
