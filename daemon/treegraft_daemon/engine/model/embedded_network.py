@@ -21,7 +21,7 @@ from treegraft_daemon.engine.model.int8 import GROUP, Matrix, NativeDecoder, add
 from treegraft_daemon.engine.model.law import Cancelled
 from treegraft_daemon.engine.model.window import END, FIRST_MARK, SUFFIX
 
-KEPT_PASSAGES = 12  # a megabyte each
+KEPT_PASSAGES = 12  # half a megabyte each
 PIECE = 128  # tokens read between two looks at whether the request was cancelled
 # What is taken over from another passage ends at a multiple of so many tokens, and what is left beyond the last multiple is
 # read alone. Sums are rounded alike then, whatever was read before: the same text gets the same suggestion.
@@ -117,8 +117,8 @@ class Network:
 
     def read(self, ids: NDArray[np.int32], cancelled: Callable[[], bool]) -> Passage:
         """The passage of these ids, as `window` makes them. Raises Cancelled."""
-        known = max(self._passages, key=lambda one: common(one.ids, ids), default=None)
-        n = 0 if known is None else common(known.ids, ids)
+        alike = [(common(one.ids, ids), one) for one in self._passages]
+        n, known = max(alike, key=lambda it: it[0], default=(0, None))
         if known is not None and n == len(ids) == len(known.ids):
             self._keep(known, known)
             return known

@@ -77,10 +77,10 @@ class Weights:
         """From the JSON that `training` wrote: logits of w as a sum of slot, slot and bucket, and slot and kind."""
         stored = json.loads(path.read_text())
         logits = np.array(stored["slots"])[:, None] + np.array(stored["buckets"])
+        places = [SLOTS.index(name) for name in stored["slot_names"]]
         tables = {}
         for kind, offsets in stored["kinds"].items():
             tables[kind] = np.zeros((len(SLOTS), N_BUCKETS))  # a source that was not there then is not listened to
-            places = [SLOTS.index(name) for name in stored["slot_names"]]
             tables[kind][places] = 1 / (1 + np.exp(-(logits + np.array(offsets)[:, None])))
         return cls(tables)
 
