@@ -33,6 +33,14 @@ cdef extern from "frontier.h" nogil:
         MARK_TAG_NAME
         MARK_TAG_JOINT
         MARK_TAG_PART
+        MARK_NAMED
+        MARK_STARRED
+        MARK_UNPACKED
+        MARK_BARRIER
+        MARK_ORDERED
+        MARK_ITEM_WORD
+        MARK_ITEM_START
+        MARK_ITEM_REST
     ctypedef struct AbiSymbolInfo:
         bint visible
         bint named
@@ -55,6 +63,7 @@ cdef extern from "frontier.h" nogil:
         RULE_DECIDED
         RULE_RESERVED
         RULE_APART
+        RULE_BARRED
     ctypedef struct Rule:
         RuleKind kind
         uint16_t a, b, c
@@ -76,8 +85,9 @@ cdef extern from "frontier.h" nogil:
         uint32_t n_forbidden
         Rule *rules
         uint32_t n_rules
-        uint16_t *marks
-        uint16_t marks_used
+        uint32_t *marks
+        uint32_t marks_used
+        uint16_t separator
     ctypedef struct Probes:
         uint32_t n_suffixes
     ctypedef struct Counters:
@@ -225,13 +235,16 @@ cdef class Simulator:
         kinds = {
             "in_frame": RULE_IN_FRAME, "stands_on": RULE_STANDS_ON, "base": RULE_BASE, "reduce": RULE_REDUCE,
             "statement": RULE_STATEMENT, "reserved": RULE_RESERVED, "decided": RULE_DECIDED,
-            "apart": RULE_APART,
+            "apart": RULE_APART, "barred": RULE_BARRED,
         }
         n = 0
         firsts = self._any_symbols(a)
         if kind == "statement":
             # `object` is a phrase of TypeScript and a keyword of it; the states of keywords may be shared.
             firsts = [symbol for symbol in firsts if symbol >= self.native.tables.abi.n_tokens] or firsts
+        if kind == "reduce":
+            # `await` is a keyword of Python and a phrase of it.
+            firsts = [symbol for symbol in firsts if symbol < self.native.tables.abi.n_tokens] or firsts
         for first in firsts:
             for second in self._any_symbols(b) if b else [0]:
                 for third in self._any_symbols(c) if c else [0]:
@@ -253,11 +266,13 @@ cdef class Simulator:
             "closed": MARK_CLOSED, "first": MARK_FIRST, "top": MARK_TOP, "top_list": MARK_TOP_LIST,
             "ends_line": MARK_ENDS_LINE, "decimal": MARK_DECIMAL, "json_number": MARK_JSON_NUMBER, "arrow": MARK_ARROW,
             "name": MARK_NAME, "tag_name": MARK_TAG_NAME, "tag_joint": MARK_TAG_JOINT, "tag_part": MARK_TAG_PART,
+            "named": MARK_NAMED, "starred": MARK_STARRED, "unpacked": MARK_UNPACKED, "barrier": MARK_BARRIER, "ordered": MARK_ORDERED,
+            "item_word": MARK_ITEM_WORD, "item_start": MARK_ITEM_START, "item_rest": MARK_ITEM_REST,
         }
         symbols = self._any_symbols(name)
         for symbol in symbols:
-            self.native.tables.marks[<int> symbol] |= <uint16_t> marks[kind]
-            self.native.tables.marks_used |= <uint16_t> marks[kind]
+            self.native.tables.marks[<int> symbol] |= <uint32_t> marks[kind]
+            self.native.tables.marks_used |= <uint32_t> marks[kind]
         return len(symbols)
 
     def keep_unbroken(self, name: str) -> int:
@@ -298,6 +313,12 @@ cdef class Simulator:
         if all(names):
             tags.opener, tags.closer, tags.end, tags.opening = [symbols[0] for symbols in names]
         return sum(1 for symbols in names if symbols)
+
+    def separate(self, name: str) -> int:
+        """`name` stands between items that have an order; how many symbols that concerned."""
+        symbols = self._symbols(name)
+        self.native.tables.separator = symbols[0] if symbols else 0
+        return len(symbols)
 
     def start(self) -> ParseState:
         """The state before the first byte, in an arena of its own."""

@@ -14,7 +14,7 @@ import pytest
 from reading import mutate, texts
 from treegraft_grammars import languages
 from treegraft_grammars.constraint import Grammar, ParseState, grammar_for
-from treegraft_grammars.overlays import Overlay, overlay_for
+from treegraft_grammars.overlays import Order, Overlay, overlay_for
 from treegraft_grammars.registry import load
 
 
@@ -93,6 +93,53 @@ def test_layout_of_python(text: bytes, refused_at: int | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "refused_at"),
+    [
+        # Behind a named argument comes none without a name, nor anything that cannot become one.
+        (b"f(a=1, b)\n", 8),
+        (b"f(a=1, b.c)\n", 8),
+        (b"f(a=1, 'b')\n", 6),
+        (b"f(a, b=1, *c, d)\n", 15),
+        (b"f(**a, b)\n", 8),
+        (b"class A(b=1, C): pass\n", 14),
+        (b"f(g(a=1, b), c)\n", 10),
+        (b"f(a=g(b), c=[d, e], **h, i=1)(j, *k, l)[m, n]\n", None),
+        (b"f(a, match=1, type=2, *b.c, **d)\n{**a, 'b': 1, c: 2}\n", None),
+        # Nor behind one with a default, save behind a star.
+        (b"def f(a=1, b): pass\n", 12),
+        (b"def f(a=1, /, b: int): pass\n", 20),
+        (b"lambda a=1, b: 0\n", 13),
+        (b"def f(a, b: x = 1, *c: int, d, e=2, g, **h): pass\n", None),
+        (b"def f(a, /, b=1, *, c, d=1, e): pass\nlambda *a, b=1, c: 0\n", None),
+        # What is tried has handlers.
+        (b"try:\n    a\nb\n", 10),
+        (b"try: a\nb\n", 6),
+        (b"try:\n    a\nexcept b:\n    try: c\n    finally: d\nelse:\n    e\n", None),
+        # Keywords are no names, whatever comes next.
+        (b"async def f():\n    return await\n", 31),
+        (b"async = 1\n", 5),
+        (b"f(await=1)\n", 7),
+        (b"async def f():\n    async with await a as b: return [c async for c in await d]\n", None),
+        # Python 2, and two of what stands once.
+        (b"try: a\nexcept A, b: c\n", 15),
+        (b"raise a, b\n", 7),
+        (b"[a for a in b, c]\n", 13),
+        (b"for a in b, c: d\n", None),
+        (b"a <> b\n", 1),
+        (b"a += b = c\n", 6),
+        (b"a = b := c\n", 5),
+        (b"a = (b := c)\nd[a:b:c]\n", None),
+        (b"a: b: c\n", 7),
+    ],
+)
+def test_python_that_only_its_grammar_takes(text: bytes, refused_at: int | None) -> None:
+    assert is_python(text) == (refused_at is None)
+    assert grammar_for("python").check(text).first_error == refused_at
+    for end in range(len(text) if refused_at is None else refused_at):
+        assert grammar_for("python").parse(text[:end]).first_error is None, text[:end]
+
+
+@pytest.mark.parametrize(
     ("language", "before", "after"),
     [
         ("javascript", b'x = "a', b'";\n'),
@@ -128,6 +175,9 @@ def test_a_name_that_the_grammar_lost_is_an_error() -> None:
         Overlay(reserved=((("nope",), "", ""),)),
         Overlay(closed=("nope",)),
         Overlay(apart=(("{", "nope"),)),
+        Overlay(barred=(("nope", ""),)),
+        Overlay(order=Order(",", ("nope",), (), (), (), (), (), (), ())),
+        Overlay(order=Order("nope", (), (), (), (), (), (), (), ())),
         Overlay(first=("nope",)),
         Overlay(top=("nope", ())),
         Overlay(ends_line=("nope",)),

@@ -22,6 +22,7 @@ class Rules(Protocol):
     def keep_unbroken(self, name: str) -> int: ...
     def keep_on_one_line(self, name: str) -> int: ...
     def pair_tags(self, opener: str, closer: str, end: str, opening: str) -> int: ...
+    def separate(self, name: str) -> int: ...
     def lay_out(self, newline: str, indent: str, dedent: str, comment: str, string: str) -> int: ...
 
 
@@ -44,6 +45,28 @@ class Tags:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """Lists in which no plain item comes behind a named one: `f(a=1, b)`.
+
+    separator: the terminal between items. ordered: the lists, and phrases that are of the kind of what they hold.
+    named: items with a name. unpacked: phrases that count as such in these lists, and stand elsewhere too.
+    starred: items that may come behind named ones. barrier: those behind which plain ones may come again.
+    words: terminals that may be the name of an item. starts: others that may come behind a named item and a separator.
+    rest: terminals that may come behind a word there.
+    """
+
+    separator: str
+    ordered: tuple[str, ...]
+    named: tuple[str, ...]
+    unpacked: tuple[str, ...]
+    starred: tuple[str, ...]
+    barrier: tuple[str, ...]
+    words: tuple[str, ...]
+    starts: tuple[str, ...]
+    rest: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Overlay:
     """What the grammar accepts and the language does not.
 
@@ -54,19 +77,21 @@ class Overlay:
     in_frame: (opener, after, token): within the brackets that `opener` opened, `token` never comes directly after `after`.
     stands_on: (on, token): `token` never comes after a phrase that stands on the terminal `on`: `a = b` and then `:`.
     base: (on, phrase): the phrase never stands on the terminal `on`.
-    reduce: (after, token, phrase): with `token` ("": any) next, the phrase never ends in the terminal `after`.
+    reduce: (after, token, phrase): with `token` ("": any) next, `phrase` never ends in the terminal or phrase `after`.
     statements: (phrases, token, statement): none of the phrases, alone before `token` ("": any), is the statement.
     arrows: behind these terminals the rule above does not hold.
     decided: pairs as in `forbidden` of which the second may change while it is typed: half a name may become another.
     reserved: (words, where, behind): keywords that are never ordinary words where the terminal `where` may come ("":
     anywhere), save right behind the terminal `behind`.
     apart: (terminal, where): where the terminal `where` may come next, what follows is apart: `{` of a shell is a word.
+    barred: (terminal, where): the terminal never comes where the symbol `where` may ("": anywhere).
     closed: phrases behind which nothing follows.
     first: terminals that may begin the document. top: (list, terminals): what may begin the next phrase at the top.
     ends_line: terminals after which a line break is a token, and never skipped.
     decimals: numbers of which decimal ones have no leading zero, and no _ at the end. json_numbers: as JSON has them.
     names: words of letters, digits and _ only, beyond ASCII of whatever the grammar takes.
     tags: a closing tag has the name of the one that is open.
+    order: the kinds of items that may come behind each other in a list.
     layout: (newline, indent, dedent, comment, string) of a language whose lines begin after the first three only, in the
     column that the scanner has on top of its stack, and whose strings hold line breaks in triple quotes only.
     """
@@ -84,6 +109,7 @@ class Overlay:
     decided: tuple[tuple[str, str], ...] = ()
     reserved: tuple[tuple[tuple[str, ...], str, str], ...] = ()
     apart: tuple[tuple[str, str], ...] = ()
+    barred: tuple[tuple[str, str], ...] = ()
     closed: tuple[str, ...] = ()
     first: tuple[str, ...] = ()
     top: tuple[str, tuple[str, ...]] | None = None
@@ -92,6 +118,7 @@ class Overlay:
     json_numbers: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     tags: Tags | None = None
+    order: Order | None = None
     layout: tuple[str, str, str, str, str] | None = None
 
     def apply(self, simulator: Rules) -> None:
@@ -111,6 +138,8 @@ class Overlay:
         if (tags := self.tags) is not None:
             names = (tags.opener, tags.closer, tags.end, tags.opening)
             _found(simulator.pair_tags(*names) // len(names), " ".join(names))
+        if self.order is not None:
+            _found(simulator.separate(self.order.separator), self.order.separator)
         if self.layout is not None:
             _found(simulator.lay_out(*self.layout) // len(self.layout), " ".join(self.layout))
 
@@ -123,6 +152,7 @@ class Overlay:
             yield from (("statement", phrase, token, statement) for phrase in phrases)
         yield from (("decided", *pair, "") for pair in self.decided)
         yield from (("apart", *pair, "") for pair in self.apart)
+        yield from (("barred", *pair, "") for pair in self.barred)
         for words, where, behind in self.reserved:
             yield from (("reserved", word, where, behind) for word in words)
 
@@ -141,6 +171,15 @@ class Overlay:
             yield from (("tag_name", name) for name in self.tags.names)
             yield from (("tag_joint", name) for name in self.tags.joints)
             yield from (("tag_part", name) for name in (self.tags.opening, *self.tags.parts))
+        if self.order is not None:
+            yield from (("ordered", name) for name in self.order.ordered)
+            yield from (("named", name) for name in self.order.named)
+            yield from (("unpacked", name) for name in self.order.unpacked)
+            yield from (("starred", name) for name in self.order.starred)
+            yield from (("barrier", name) for name in self.order.barrier)
+            yield from (("item_word", name) for name in self.order.words)
+            yield from (("item_start", name) for name in self.order.starts)
+            yield from (("item_rest", name) for name in self.order.rest)
 
 
 def _found(n_symbols: int, name: str) -> None:

@@ -85,12 +85,50 @@ static uint32_t joined_notes(Run *self, uint32_t node, uint32_t count) {
     return arena_scan(arena, bytes + at, sizeof bytes - at);
 }
 
+/* The kinds of items and of lists up to an item, as notes of phrases; plain ones have none. */
+enum { KIND_PLAIN = 0, KIND_NAMED = '=', KIND_STARRED = '*', KIND_UNPACKED = '%', KIND_FREE = '|', KIND_UNKNOWN = '?' };
+
+static char kind_of(const Arena *arena, uint32_t node) {
+    uint32_t note = arena->nodes[node].note;
+    return note == 0 ? KIND_PLAIN : note == ARENA_ANY ? KIND_UNKNOWN : arena->scan_bytes[arena->scans[note].start];
+}
+
+/* The kind of the list that `kind` and the item on top of it make. */
+static char kind_behind(char kind, char item) {
+    if (kind == KIND_FREE || kind == KIND_UNKNOWN || item == KIND_PLAIN) return kind;
+    if (item == KIND_STARRED && kind != KIND_PLAIN) return kind;
+    return item == KIND_UNPACKED ? KIND_NAMED : item;
+}
+
+/* The kind of a phrase made of the `count` topmost entries. */
+static char kind_of_phrase(const Run *self, uint32_t node, uint32_t count, uint16_t symbol) {
+    const Arena *arena = self->arena;
+    uint32_t mark = self->tables->marks[symbol];
+    if (mark & MARK_NAMED) return KIND_NAMED;
+    if (mark & MARK_STARRED) return KIND_STARRED;
+    if (mark & MARK_UNPACKED) return KIND_UNPACKED;
+    if (mark & MARK_BARRIER) return KIND_FREE;
+    char kinds[UINT8_MAX + 1], kind = KIND_PLAIN;
+    uint32_t n = 0;
+    for (;; node = arena_links(arena, node)[0]) {
+        kinds[n++] = kind_of(arena, node);
+        if (n > count || !arena->nodes[node].n_links) break;
+    }
+    while (n) kind = kind_behind(kind, kinds[--n]);
+    return kind;
+}
+
 uint32_t run_reduce(Run *self, uint32_t node, uint8_t count, uint16_t symbol, bool end_of_extra, uint32_t *results,
                     uint32_t cap) {
     Arena *arena = self->arena;
     uint32_t bases[MAX_BASES];
     uint32_t n_bases = find_bases(arena, node, count, bases, MAX_BASES < cap ? MAX_BASES : cap);
-    uint32_t note = self->tables->marks[symbol] & MARK_TAG_PART ? joined_notes(self, node, count) : 0;
+    uint32_t mark = self->tables->marks[symbol];
+    uint32_t note = mark & MARK_TAG_PART ? joined_notes(self, node, count) : 0;
+    if (mark & MARKS_OF_ORDER) {
+        char kind = kind_of_phrase(self, node, count, symbol);
+        note = kind == KIND_UNKNOWN ? ARENA_ANY : arena_scan(arena, &kind, kind != KIND_PLAIN);
+    }
     uint32_t n = 0;
     for (uint32_t i = 0; i < n_bases; i++) {
         uint16_t below = arena->nodes[bases[i]].state;
@@ -297,9 +335,9 @@ static bool is_name(const uint8_t *at, uint32_t n) {
 /* The marks' opinion of a token that is no extra; `node` is the stack it is shifted onto. */
 static bool marks_allow(Run *self, const Version *before, uint32_t node, const Token *token) {
     const Tables *tables = self->tables;
-    const uint16_t *marks = tables->marks;
+    const uint32_t *marks = tables->marks;
     const uint8_t *bytes = self->text.bytes + token->start;
-    uint16_t used = tables->marks_used, mark = marks[token->symbol];
+    uint32_t used = tables->marks_used, mark = marks[token->symbol];
     if (token->symbol == ABI_SYMBOL_END) return true;
     uint16_t top = symbol_below(self, node, 0);
     if (marks[top] & MARK_CLOSED && top) return false;
@@ -331,7 +369,8 @@ uint32_t run_open_tag(Run *self, uint32_t node, bool *is_closing, uint32_t *type
 /* Whether this terminal, shifted onto that stack, is of a tag's name. */
 static bool is_in_tag(const Run *self, uint32_t node, uint16_t symbol) {
     const Tables *tables = self->tables;
-    uint16_t mark = tables->marks[symbol], top = symbol_below(self, node, 0);
+    uint32_t mark = tables->marks[symbol];
+    uint16_t top = symbol_below(self, node, 0);
     if (mark & MARK_TAG_NAME && top && (top == tables->tags.opener || top == tables->tags.closer)) return true;
     if (!self->arena->nodes[node].note) return false;
     return mark & MARK_TAG_JOINT || (mark & MARK_TAG_NAME && tables->marks[top] & MARK_TAG_JOINT);
@@ -358,6 +397,20 @@ static bool tags_allow(Run *self, const Version *version, const Token *token) {
     return !self->denied_inside;
 }
 
+/* Behind a named item and a separator begins nothing that can only be a plain one. */
+static bool order_allows(Run *self, const Version *before, uint16_t symbol) {
+    const Tables *tables = self->tables;
+    const Arena *arena = self->arena;
+    uint32_t node = before->node, mark = tables->marks[symbol];
+    bool is_behind_word = tables->marks[before->last] & MARK_ITEM_WORD && arena->nodes[node].n_links;
+    if (is_behind_word) node = arena_links(arena, node)[0];
+    look_below(self, before->height, is_behind_word);
+    if (symbol_below(self, node, 0) != tables->separator) return true;
+    look_below(self, before->height, is_behind_word + 1u);
+    if (kind_of(arena, arena_links(arena, node)[0]) != KIND_NAMED) return true;
+    return mark & (is_behind_word ? MARK_ITEM_REST : MARK_ITEM_WORD | MARK_ITEM_START);
+}
+
 /* The rules' opinion of shifting `token` onto `version`. What they look at is looked at: verdicts depend on it. */
 static bool rules_allow_shift(Run *self, const Version *before, const Version *version, const Token *token) {
     const Tables *tables = self->tables;
@@ -377,6 +430,9 @@ static bool rules_allow_shift(Run *self, const Version *before, const Version *v
             token->start < self->text.length && !memchr(" \t\r\n;&|()<>", self->text.bytes[token->start], 11) &&
             tables_row(self->tables, self->arena->nodes[before->node].state)[rule->b])
             return false;
+        if (rule->kind == RULE_BARRED && rule->a == token->symbol &&
+            (!rule->b || tables_row(self->tables, self->arena->nodes[node].state)[rule->b]))
+            return false;
         if (rule->kind == RULE_STANDS_ON && rule->b == token->symbol && symbol_below(self, node, 1) == rule->a) {
             /* A phrase or a name: `x = lambda: 1` has neither on its `=`. */
             uint16_t top = symbol_below(self, node, 0);
@@ -390,10 +446,15 @@ static bool rules_allow_shift(Run *self, const Version *before, const Version *v
 static bool rules_allow_reduce(const Run *self, const Version *before, uint32_t node, uint8_t count, uint16_t symbol,
                                uint16_t lookahead) {
     Tables *tables = self->tables;
+    if (tables->marks[symbol] & MARK_ORDERED && count > 1 && kind_of(self->arena, node) == KIND_PLAIN &&
+        kind_of_phrase(self, node, count, symbol) == KIND_NAMED)
+        return false;
     for (uint32_t i = 0; i < tables->n_rules; i++) {
         const Rule *rule = &tables->rules[i];
         if (rule->kind == RULE_BASE && rule->b == symbol && symbol_below(self, node, count) == rule->a) return false;
-        if (rule->kind == RULE_REDUCE && rule->c == symbol && (!rule->b || rule->b == lookahead) && rule->a == before->last) return false;
+        if (rule->kind == RULE_REDUCE && rule->c == symbol && (!rule->b || rule->b == lookahead) &&
+            rule->a == (rule->a < tables->abi->n_tokens ? before->last : symbol_below(self, node, 0)))
+            return false;
         /* The state behind a phrase may be that of another: the tables leave out reductions of one phrase to another. So a
          * phrase is known while it is made, and only a terminal by the top of the stack. */
         if (rule->kind != RULE_STATEMENT || (rule->b && rule->b != lookahead)) continue;
@@ -413,9 +474,10 @@ static bool rules_allow_reduce(const Run *self, const Version *before, uint32_t 
 static bool overlay_allows(Run *self, const Version *version, const Version *reduced, const Token *token, bool is_extra) {
     Tables *tables = self->tables;
     self->denied_inside = false;
-    if (tables->marks_used & ~MARKS_OF_TAGS && !is_extra && !marks_allow(self, version, reduced->node, token)) return false;
+    if (tables->marks_used & ~MARKS_OF_STACKS && !is_extra && !marks_allow(self, version, reduced->node, token)) return false;
     if (tables->n_rules && !is_extra && !rules_allow_shift(self, version, reduced, token)) return false;
     if (tables->tags.closer && !is_extra && !tags_allow(self, reduced, token)) return false;
+    if (tables->separator && !is_extra && !order_allows(self, version, token->symbol)) return false;
     for (uint32_t i = 0; i < tables->n_forbidden; i++)
         if (tables->forbidden[i].token == token->symbol && tables->forbidden[i].after == version->last) return false;
     if (tables->n_unbroken && has_line_break(&self->text, version->offset, token->start)) {
@@ -523,7 +585,6 @@ static void read_token(Run *self, Version version) {
             if (action->type == ABI_REDUCE && tables->n_rules &&
                 !rules_allow_reduce(self, &before, version.node, action->reduce.child_count, action->reduce.symbol,
                                     has_token ? token.symbol : ABI_NO_LOOKAHEAD)) {
-                self->n_denied++;
                 was_denied = true;
                 look_below(self, version.height, action->reduce.child_count + 1);
             } else if (action->type == ABI_REDUCE) {

@@ -66,7 +66,7 @@ struct Run {
     VersionSet reached;  /* RUN_READ: where guesses that reach the end of the text stand */
     VersionSet dead;    /* the versions that died there, as they were before reading that token */
     int32_t lowest;      /* height of the lowest entry that was looked at */
-    uint32_t n_denied;   /* tokens that the grammar takes and the overlay does not */
+    uint32_t n_denied;   /* tokens that the grammar shifts and the overlay does not */
     bool denied_beyond;  /* one of them for what it holds or where it begins, which is not decided before `mark` */
     bool denied_inside;  /* the last of them for what it holds */
     Trace trace;

@@ -17,11 +17,12 @@ typedef enum {
     RULE_IN_FRAME,  /* in a bracket frame that `a` opened, terminal `b` is never followed by `c` */
     RULE_STANDS_ON, /* terminal `b` is never shifted onto what stands on terminal `a` */
     RULE_BASE,      /* nonterminal `b` never stands on terminal `a` */
-    RULE_REDUCE,    /* after terminal `a`, nothing is reduced to nonterminal `c` when `b` (0: whatever) comes next */
+    RULE_REDUCE,    /* after symbol `a`, nothing is reduced to nonterminal `c` when `b` (0: whatever) comes next */
     RULE_STATEMENT, /* `a` alone, before `b` (0: whatever comes), is never statement `c`, save behind an arrow */
     RULE_DECIDED,   /* terminal `b` never follows `a`, once no later text can change it */
     RULE_RESERVED,  /* keyword `a` is no ordinary word where terminal `b` may come (0: anywhere), save right behind terminal `c` */
     RULE_APART,     /* behind terminal `a`, where `b` may come, a word begins after a blank only */
+    RULE_BARRED,    /* terminal `a` is never shifted where symbol `b` may come (0: anywhere) */
 } RuleKind;
 
 typedef struct {
@@ -43,7 +44,18 @@ enum {
     MARK_TAG_NAME = 512, /* a name, if it stands in a tag */
     MARK_TAG_JOINT = 1024, /* a terminal between names, if they stand in a tag */
     MARK_TAG_PART = 2048,  /* a phrase that hands on the name that it holds */
-    MARKS_OF_TAGS = MARK_TAG_NAME | MARK_TAG_JOINT | MARK_TAG_PART,
+    MARK_NAMED = 1 << 12,      /* an item behind which no plain one comes */
+    MARK_STARRED = 1 << 13,    /* an item that may come behind a named one */
+    MARK_UNPACKED = 1 << 14,   /* a named item, in such a list only */
+    MARK_BARRIER = 1 << 15,    /* an item behind which any may come */
+    MARK_ORDERED = 1 << 16,    /* a list of such items, or a phrase that is of the kind that it holds */
+    MARK_ITEM_WORD = 1 << 17,  /* a terminal that a named item may begin with */
+    MARK_ITEM_START = 1 << 18, /* another that may come behind a named item and its separator */
+    MARK_ITEM_REST = 1 << 19,  /* one that may come behind such a word */
+    MARKS_OF_ORDER = MARK_NAMED | MARK_STARRED | MARK_UNPACKED | MARK_BARRIER | MARK_ORDERED,
+    /* Those that are no matter of one token alone. */
+    MARKS_OF_STACKS = MARK_TAG_NAME | MARK_TAG_JOINT | MARK_TAG_PART | MARKS_OF_ORDER | MARK_ITEM_WORD | MARK_ITEM_START |
+                      MARK_ITEM_REST,
 };
 
 /* Tags: between terminals `closer` and `end` stands the name that the last phrase `opening` has, which begins with `opener`. */
@@ -72,10 +84,11 @@ typedef struct {
     uint32_t n_forbidden;
     Rule *rules;
     uint32_t n_rules;
-    uint16_t *marks;         /* per symbol */
-    uint16_t marks_used;     /* all of them, or'ed */
+    uint32_t *marks;         /* per symbol */
+    uint32_t marks_used;     /* all of them, or'ed */
     LayoutRule layout;
     TagRule tags;
+    uint16_t separator;      /* between items that have an order; 0 for a grammar without */
     int8_t *bracket;         /* per symbol: 1 if it opens a frame, -1 if it closes one */
 } Tables;
 
