@@ -127,6 +127,8 @@ def test_layout_of_python(text: bytes, refused_at: int | None) -> None:
         (b"for a in b, c: d\n", None),
         (b"a <> b\n", 1),
         (b"a += b = c\n", 6),
+        (b"a += b += c\n", 11),
+        (b"a = b += c\n", 10),
         (b"a = b := c\n", 5),
         (b"a = (b := c)\nd[a:b:c]\n", None),
         (b"a: b: c\n", 7),

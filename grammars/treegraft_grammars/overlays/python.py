@@ -44,8 +44,8 @@ OVERLAY = Overlay(
         (("named_expression", "as_pattern"), "_newline", "expression_statement"),
         (("named_expression", "as_pattern"), ";", "expression_statement"),
     ),
-    # An annotation is one type: `a: b: c` has two.
-    base=((":", "constrained_type"),),
+    # An annotation is one type: `a: b: c` has two. What is assigned is no `b += c`.
+    base=((":", "constrained_type"), *((operator, "augmented_assignment") for operator in ("=", *_ASSIGNMENTS))),
     # `a = b: c` is no annotation.
     # `a, b += c` adds to no place.
     # Nor is `a += b = c` an assignment, and `a = b := c` needs brackets.
@@ -54,7 +54,7 @@ OVERLAY = Overlay(
         ("=", ":"),
         *((",", operator) for operator in _ASSIGNMENTS),
         *((operator, "=") for operator in _ASSIGNMENTS),
-        ("=", ":="),
+        *((operator, ":=") for operator in ("=", *_ASSIGNMENTS)),
         ("return", ":="),
         ("except", ","),
         ("raise", ","),
