@@ -33,6 +33,8 @@ cdef extern from "frontier.h" nogil:
         MARK_TAG_NAME
         MARK_TAG_JOINT
         MARK_TAG_PART
+        MARK_TOP_WORD
+        MARK_TOP_REST
         MARK_NAMED
         MARK_STARRED
         MARK_UNPACKED
@@ -64,6 +66,8 @@ cdef extern from "frontier.h" nogil:
         RULE_RESERVED
         RULE_APART
         RULE_BARRED
+        RULE_ALONE
+        RULE_ONLY
     ctypedef struct Rule:
         RuleKind kind
         uint16_t a, b, c
@@ -235,7 +239,7 @@ cdef class Simulator:
         kinds = {
             "in_frame": RULE_IN_FRAME, "stands_on": RULE_STANDS_ON, "base": RULE_BASE, "reduce": RULE_REDUCE,
             "statement": RULE_STATEMENT, "reserved": RULE_RESERVED, "decided": RULE_DECIDED,
-            "apart": RULE_APART, "barred": RULE_BARRED,
+            "apart": RULE_APART, "barred": RULE_BARRED, "alone": RULE_ALONE, "only": RULE_ONLY,
         }
         n = 0
         firsts = self._any_symbols(a)
@@ -264,6 +268,7 @@ cdef class Simulator:
         """A mark of tables.h on all symbols so named; how many that concerned."""
         marks = {
             "closed": MARK_CLOSED, "first": MARK_FIRST, "top": MARK_TOP, "top_list": MARK_TOP_LIST,
+            "top_word": MARK_TOP_WORD, "top_rest": MARK_TOP_REST,
             "ends_line": MARK_ENDS_LINE, "decimal": MARK_DECIMAL, "json_number": MARK_JSON_NUMBER, "arrow": MARK_ARROW,
             "name": MARK_NAME, "tag_name": MARK_TAG_NAME, "tag_joint": MARK_TAG_JOINT, "tag_part": MARK_TAG_PART,
             "named": MARK_NAMED, "starred": MARK_STARRED, "unpacked": MARK_UNPACKED, "barrier": MARK_BARRIER, "ordered": MARK_ORDERED,

@@ -1,8 +1,8 @@
 """The promise, measured: `python tests/bench/promise.py`.
 
 Cuts holes into real files of held-out packages (nobody here wrote them) at random places, mid-token too, completes them
-with and without the constraint, and asks a real tree-sitter parse from nothing and, for Python, `ast.parse` whether the
-completion added an error. Two kinds of hole: a random middle is taken out, or the cursor stands at the end of a
+with and without the constraint, and asks a real tree-sitter parse from nothing and the language's own parser, where one
+is on this machine (those of judges.py), whether the completion added an error. Two kinds of hole: a random middle is taken out, or the cursor stands at the end of a
 half-typed line with the rest of the file below. Prints a markdown table; exits 1 when a constrained completion adds an
 error or fewer than 85 % of the requests return something.
 """
@@ -10,13 +10,13 @@ error or fewer than 85 % of the requests return something.
 from __future__ import annotations
 
 import argparse
-import ast
 import random
 import sys
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from judges import JUDGES, NoJudge
 
 from treegraft_daemon.engine.completion import suggest
 from treegraft_daemon.engine.model.law import Context, Law
@@ -40,18 +40,18 @@ class Tally:
     n_returned: int = 0
     n_withheld: int = 0  # texts that the constraint let pass and the judge in the daemon did not
     n_sound: int = 0
-    n_python: int = 0
-    n_compiled: int = 0
+    n_judged: int = 0  # texts that the language's own parser took before something was put in
+    n_valid: int = 0  # and after it
     n_tokens: int = 0
     n_checks: int = 0
     ms: float = 0.0
 
     def row(self, language: str, constraint: bool) -> str:
         sound = 100 * self.n_sound / max(self.n_returned, 1)
-        compiled = f"{100 * self.n_compiled / self.n_python:.1f} %" if self.n_python else ""
+        valid = f"{self.n_valid} of {self.n_judged}" if self.n_judged else ""
         return (
             f"| {language} | {'on' if constraint else 'off'} | {self.n_files} | {self.n_holes} | "
-            f"{100 * self.n_returned / max(self.n_holes, 1):.1f} % | {self.n_withheld} | {sound:.1f} % | {compiled} | "
+            f"{100 * self.n_returned / max(self.n_holes, 1):.1f} % | {self.n_withheld} | {sound:.1f} % | {valid} | "
             f"{self.n_checks / max(self.n_tokens, 1):.2f} | {self.ms / max(self.n_holes, 1):.0f} |"
         )
 
@@ -83,6 +83,7 @@ def at_character(text: bytes, place: int) -> int:
 
 def measure(law: Law, drawn: list[Context], *, constraint: bool) -> Tally:
     tally, counters = Tally(), Counters()
+    completed: list[tuple[Context, bytes]] = []
     for number, context in enumerate(drawn):
         request = Complete(
             id=number,
@@ -105,25 +106,28 @@ def measure(law: Law, drawn: list[Context], *, constraint: bool) -> Tally:
         tally.n_sound += not added
         if added and constraint:
             print(f"ADDED AN ERROR: {context.path} at {len(context.prefix)}: {best.text!r}", file=sys.stderr)
-        if context.language == "python" and compiles(context.prefix + context.suffix):
-            tally.n_python += 1
-            ok = compiles(context.prefix + best.text + context.suffix)
-            tally.n_compiled += ok
-            if constraint and not ok:
-                print(f"NOT COMPILED: {context.path} at {len(context.prefix)}: {best.text!r}", file=sys.stderr)
+        completed.append((context, best.text))
     tally.n_files = len({context.path for context in drawn})
     tally.n_withheld = counters.snapshot().get("withheld_by_parse", 0)
+    judge(tally, completed, constraint=constraint)
     return tally
 
 
-def compiles(text: bytes) -> bool:
+def judge(tally: Tally, completed: list[tuple[Context, bytes]], *, constraint: bool) -> None:
+    """Asks the language's own parser, of the texts that it took before."""
+    verdicts = JUDGES.get(completed[0][0].language) if completed else None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(text)
-    except (SyntaxError, ValueError):
-        return False
-    return True
+        before = verdicts([context.prefix + context.suffix for context, _ in completed]) if verdicts else []
+    except NoJudge:
+        return
+    usable = [it for it, is_valid in zip(completed, before, strict=False) if is_valid]
+    if verdicts is None or not usable:
+        return
+    after = verdicts([context.prefix + text + context.suffix for context, text in usable])
+    tally.n_judged, tally.n_valid = len(after), sum(after)
+    for (context, text), is_valid in zip(usable, after, strict=True):
+        if constraint and not is_valid:
+            print(f"REFUSED BY ITS PARSER: {context.path} at {len(context.prefix)}: {text!r}", file=sys.stderr)
 
 
 def main() -> int:
@@ -138,7 +142,7 @@ def main() -> int:
     law = load(options.model)
     languages = options.language or sorted({file.language for file in files})
     print(
-        "| language | constraint | files | holes | returned | withheld | adds no error | ast.parse | checks per token | ms |"
+        "| language | constraint | files | holes | returned | withheld | adds no error | own parser | checks per token | ms |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
     totals = {True: Tally(), False: Tally()}

@@ -178,6 +178,9 @@ def test_a_name_that_the_grammar_lost_is_an_error() -> None:
         Overlay(closed=("nope",)),
         Overlay(apart=(("{", "nope"),)),
         Overlay(barred=(("nope", ""),)),
+        Overlay(alone=(("nope", "block"),)),
+        Overlay(only=(("{", "nope", "block"),)),
+        Overlay(top_words=(("nope",), ())),
         Overlay(order=Order(",", ("nope",), (), (), (), (), (), (), ())),
         Overlay(order=Order("nope", (), (), (), (), (), (), (), ())),
         Overlay(first=("nope",)),
@@ -190,7 +193,7 @@ def test_a_name_that_the_grammar_lost_is_an_error() -> None:
 
 
 def test_languages_without_rules_have_no_overlay() -> None:
-    assert overlay_for("rust") is None and overlay_for("python") is not None
+    assert overlay_for("csharp") is None and overlay_for("python") is not None
 
 
 @pytest.mark.parametrize(
@@ -237,6 +240,40 @@ def test_reserved_words_of_bash_are_no_commands(text: bytes, refused_at: int | N
 def test_keywords_and_names_of_ruby_and_lua(language: str, text: bytes, refused_at: int | None) -> None:
     assert grammar_for(language).check(text).first_error == refused_at
     assert grammar_for(language, overlay=False).check(text).first_error is None
+    for end in range(len(text) if refused_at is None else refused_at):
+        assert grammar_for(language).parse(text[:end]).first_error is None, text[:end]
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "refused_at"),
+    [
+        # What stands at the top of a file of Rust are items, and macros.
+        ("rust", b"fn a() {}\nlet b = 1;\n", 9),
+        ("rust", b"use a;\nb;\n", 8),
+        ("rust", b"use a;\nb::c;\n", 11),
+        ("rust", b"fn a() {}\n{ b }\n", 9),
+        ("rust", b"#![a]\n//! b\nc!(d);\ne::f! {}\ncrate::g![h];\nimpl !I for J {}\n", None),
+        ("rust", b"fn a() { let b = 1; b; { c } }\nmacro_rules! d { ($e:expr) => { $e } }\n", None),
+        # A macro in parentheses that is a statement ends in a semicolon, and `$a` stands in macros.
+        ("rust", b"a!(b)\nmod c;\n", 5),
+        ("rust", b"fn a() { b!(c) d }\n", 14),
+        ("rust", b"fn a() { $b }\n", 8),
+        ("rust", b"fn a() { b!(c); #[d(e)] f!{g} h!(i)?; j!(k) }\nstruct L(M);\n", None),
+        # Between the attributes of a tag braces hold what is spread.
+        ("javascript", b"x = <a {b}/>;\n", 8),
+        ("tsx", b"x = <a b={c} {d}></a>;\n", 14),
+        ("tsx", b"x = <a {...b} c={d} {/* e */ ...f}>{g}{/* h */}{}</a>;\n", None),
+        # What is taken apart must be given.
+        ("javascript", b"var {a};\n", 7),
+        ("javascript", b"let b = c, [a], d;\n", 14),
+        ("typescript", b"const {a}\nb\n", 9),
+        ("tsx", b"for (const {a} of b); for (let [c] in d); const {e}: f = g, [h] = [i];\n", None),
+        ("javascript", b"try { var {a} = {b} } catch ({c}) {}\nfunction d({e}, [f]) {}\n", None),
+    ],
+)
+def test_rust_and_javascript_that_only_their_grammars_take(language: str, text: bytes, refused_at: int | None) -> None:
+    assert grammar_for(language, overlay=False).check(text).first_error is None
+    assert grammar_for(language).check(text).first_error == refused_at
     for end in range(len(text) if refused_at is None else refused_at):
         assert grammar_for(language).parse(text[:end]).first_error is None, text[:end]
 

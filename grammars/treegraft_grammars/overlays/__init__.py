@@ -78,6 +78,7 @@ class Overlay:
     stands_on: (on, token): `token` never comes after a phrase that stands on the terminal `on`: `a = b` and then `:`.
     base: (on, phrase): the phrase never stands on the terminal `on`.
     reduce: (after, token, phrase): with `token` ("": any) next, `phrase` never ends in the terminal or phrase `after`.
+    alone: (after, phrase): what ends in the terminal `after` is never all of the phrase.
     statements: (phrases, token, statement): none of the phrases, alone before `token` ("": any), is the statement.
     arrows: behind these terminals the rule above does not hold.
     decided: pairs as in `forbidden` of which the second may change while it is typed: half a name may become another.
@@ -85,8 +86,10 @@ class Overlay:
     anywhere), save right behind the terminal `behind`.
     apart: (terminal, where): where the terminal `where` may come next, what follows is apart: `{` of a shell is a word.
     barred: (terminal, where): the terminal never comes where the symbol `where` may ("": anywhere).
+    only: (after, token, where): behind `after`, where it stands in place of the phrase `where`, only `token` follows.
     closed: phrases behind which nothing follows.
     first: terminals that may begin the document. top: (list, terminals): what may begin the next phrase at the top.
+    top_words: (terminals, rest): words that begin what stands at the top if one of the `rest` follows, maybe as a path.
     ends_line: terminals after which a line break is a token, and never skipped.
     decimals: numbers of which decimal ones have no leading zero, and no _ at the end. json_numbers: as JSON has them.
     names: words of letters, digits and _ only, beyond ASCII of whatever the grammar takes.
@@ -104,15 +107,18 @@ class Overlay:
     stands_on: tuple[tuple[str, str], ...] = ()
     base: tuple[tuple[str, str], ...] = ()
     reduce: tuple[tuple[str, str, str], ...] = ()
+    alone: tuple[tuple[str, str], ...] = ()
     statements: tuple[tuple[tuple[str, ...], str, str], ...] = ()
     arrows: tuple[str, ...] = ()
     decided: tuple[tuple[str, str], ...] = ()
     reserved: tuple[tuple[tuple[str, ...], str, str], ...] = ()
     apart: tuple[tuple[str, str], ...] = ()
     barred: tuple[tuple[str, str], ...] = ()
+    only: tuple[tuple[str, str, str], ...] = ()
     closed: tuple[str, ...] = ()
     first: tuple[str, ...] = ()
     top: tuple[str, tuple[str, ...]] | None = None
+    top_words: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     ends_line: tuple[str, ...] = ()
     decimals: tuple[str, ...] = ()
     json_numbers: tuple[str, ...] = ()
@@ -148,10 +154,12 @@ class Overlay:
         yield from (("stands_on", *pair, "") for pair in self.stands_on)
         yield from (("base", *pair, "") for pair in self.base)
         yield from (("reduce", *triple) for triple in self.reduce)
+        yield from (("alone", *pair, "") for pair in self.alone)
         for phrases, token, statement in self.statements:
             yield from (("statement", phrase, token, statement) for phrase in phrases)
         yield from (("decided", *pair, "") for pair in self.decided)
         yield from (("apart", *pair, "") for pair in self.apart)
+        yield from (("only", *triple) for triple in self.only)
         yield from (("barred", *pair, "") for pair in self.barred)
         for words, where, behind in self.reserved:
             yield from (("reserved", word, where, behind) for word in words)
@@ -163,6 +171,8 @@ class Overlay:
         if self.top is not None:
             yield "top_list", self.top[0]
             yield from (("top", name) for name in self.top[1])
+        yield from (("top_word", name) for name in self.top_words[0])
+        yield from (("top_rest", name) for name in self.top_words[1])
         yield from (("ends_line", name) for name in self.ends_line)
         yield from (("decimal", name) for name in self.decimals)
         yield from (("json_number", name) for name in self.json_numbers)
@@ -196,6 +206,7 @@ _MODULES = {
     "json": "json",
     "html": "html",
     "go": "go",
+    "rust": "rust",
     "bash": "bash",
     "ruby": "ruby",
     "lua": "lua",

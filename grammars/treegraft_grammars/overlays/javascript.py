@@ -14,6 +14,8 @@ OVERLAY = Overlay(
     # Holes stand in arrays only; the grammar has them in arguments, parameters and objects too.
     forbidden=(("(", ","), ("{", ",")),
     in_frame=(("(", ",", ","), ("{", ",", ",")),
+    # What is taken apart must be given.
+    alone=(("}", "variable_declarator"), ("]", "variable_declarator")),
     # A brace behind an arrow opens a block.
     base=(("=>", "object"),),
     # Nor is an object or a function without name a statement.
@@ -22,6 +24,8 @@ OVERLAY = Overlay(
     stands_on=tuple((operator, "=") for operator in _OPERATORS),
     # A keyword is a name behind a dot and in front of a colon, but not where an expression begins.
     reserved=((_RESERVED, "function", ""),),
+    # Between a tag's attributes braces hold what is spread.
+    only=(("{", "...", "jsx_opening_element_repeat1"),),
     tags=Tags(
         "<",
         "</",

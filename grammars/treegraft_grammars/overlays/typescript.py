@@ -4,4 +4,4 @@ from dataclasses import replace
 
 from . import javascript
 
-OVERLAY = replace(javascript.OVERLAY, tags=None)
+OVERLAY = replace(javascript.OVERLAY, tags=None, only=())

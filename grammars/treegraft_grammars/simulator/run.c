@@ -332,17 +332,33 @@ static bool is_name(const uint8_t *at, uint32_t n) {
     return true;
 }
 
-/* The marks' opinion of a token that is no extra; `node` is the stack it is shifted onto. */
-static bool marks_allow(Run *self, const Version *before, uint32_t node, const Token *token) {
+/* Whether the entry `n` below the top is the bottom of the stack, or the list of what stands at the top of the document. */
+static bool is_at_top(Run *self, const Version *version, uint32_t n) {
+    uint16_t symbol = symbol_below(self, version->node, n);
+    look_below(self, version->height, n);
+    if (symbol == 0 || !(self->tables->marks[symbol] & MARK_TOP_LIST)) return symbol == 0;
+    look_below(self, version->height, n + 1);
+    return symbol_below(self, version->node, n + 1) == 0; /* blocks may have the same lists */
+}
+
+/* The marks' opinion of a token that is no extra, shifted onto `version`, which was `before` it was read. */
+static bool marks_allow(Run *self, const Version *before, const Version *version, const Token *token) {
     const Tables *tables = self->tables;
     const uint32_t *marks = tables->marks;
     const uint8_t *bytes = self->text.bytes + token->start;
     uint32_t used = tables->marks_used, mark = marks[token->symbol];
     if (token->symbol == ABI_SYMBOL_END) return true;
-    uint16_t top = symbol_below(self, node, 0);
+    uint16_t top = symbol_below(self, version->node, 0);
     if (marks[top] & MARK_CLOSED && top) return false;
     if (used & MARK_FIRST && top == 0 && !(mark & MARK_FIRST)) return false;
-    if (used & MARK_TOP && marks[top] & MARK_TOP_LIST && !(mark & MARK_TOP)) return false;
+    if (used & MARK_TOP && top && marks[top] & MARK_TOP_LIST && !(mark & MARK_TOP) && is_at_top(self, version, 0)) return false;
+    if (marks[before->last] & MARK_TOP_WORD && !(mark & MARK_TOP_REST) && symbol_below(self, before->node, 0) == before->last) {
+        /* The word may be the last of a path, of which the rest is a word, too. */
+        uint16_t joint = symbol_below(self, before->node, 1), path = symbol_below(self, before->node, 2);
+        bool is_path = joint && marks[joint] & MARK_TOP_REST && path && marks[path] & MARK_TOP_WORD;
+        look_below(self, before->height, 2);
+        if (is_at_top(self, before, is_path ? 3 : 1)) return false;
+    }
     if (marks[before->last] & MARK_ENDS_LINE && has_line_break(&self->text, before->offset, token->start)) return false;
     uint32_t length = token->end - token->start;
     self->denied_inside = (mark & MARK_DECIMAL && !is_decimal(bytes, length)) ||
@@ -430,6 +446,12 @@ static bool rules_allow_shift(Run *self, const Version *before, const Version *v
             token->start < self->text.length && !memchr(" \t\r\n;&|()<>", self->text.bytes[token->start], 11) &&
             tables_row(self->tables, self->arena->nodes[before->node].state)[rule->b])
             return false;
+        if (rule->kind == RULE_ONLY && rule->a == before->last && rule->b != token->symbol &&
+            symbol_below(self, before->node, 0) == rule->a) {
+            look_below(self, before->height, 1);
+            uint32_t below = arena_links(self->arena, before->node)[0];
+            if (tables_row(self->tables, self->arena->nodes[below].state)[rule->c]) return false;
+        }
         if (rule->kind == RULE_BARRED && rule->a == token->symbol &&
             (!rule->b || tables_row(self->tables, self->arena->nodes[node].state)[rule->b]))
             return false;
@@ -455,6 +477,7 @@ static bool rules_allow_reduce(const Run *self, const Version *before, uint32_t 
         if (rule->kind == RULE_REDUCE && rule->c == symbol && (!rule->b || rule->b == lookahead) &&
             rule->a == (rule->a < tables->abi->n_tokens ? before->last : symbol_below(self, node, 0)))
             return false;
+        if (rule->kind == RULE_ALONE && count == 1 && rule->b == symbol && rule->a == before->last) return false;
         /* The state behind a phrase may be that of another: the tables leave out reductions of one phrase to another. So a
          * phrase is known while it is made, and only a terminal by the top of the stack. */
         if (rule->kind != RULE_STATEMENT || (rule->b && rule->b != lookahead)) continue;
@@ -474,7 +497,7 @@ static bool rules_allow_reduce(const Run *self, const Version *before, uint32_t 
 static bool overlay_allows(Run *self, const Version *version, const Version *reduced, const Token *token, bool is_extra) {
     Tables *tables = self->tables;
     self->denied_inside = false;
-    if (tables->marks_used & ~MARKS_OF_STACKS && !is_extra && !marks_allow(self, version, reduced->node, token)) return false;
+    if (tables->marks_used & ~MARKS_OF_STACKS && !is_extra && !marks_allow(self, version, reduced, token)) return false;
     if (tables->n_rules && !is_extra && !rules_allow_shift(self, version, reduced, token)) return false;
     if (tables->tags.closer && !is_extra && !tags_allow(self, reduced, token)) return false;
     if (tables->separator && !is_extra && !order_allows(self, version, token->symbol)) return false;

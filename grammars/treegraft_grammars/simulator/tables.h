@@ -18,6 +18,8 @@ typedef enum {
     RULE_STANDS_ON, /* terminal `b` is never shifted onto what stands on terminal `a` */
     RULE_BASE,      /* nonterminal `b` never stands on terminal `a` */
     RULE_REDUCE,    /* after symbol `a`, nothing is reduced to nonterminal `c` when `b` (0: whatever) comes next */
+    RULE_ONLY,      /* behind terminal `a` that stands where nonterminal `c` may come, only terminal `b` follows */
+    RULE_ALONE,     /* what ends in terminal `a` is never all of nonterminal `b` */
     RULE_STATEMENT, /* `a` alone, before `b` (0: whatever comes), is never statement `c`, save behind an arrow */
     RULE_DECIDED,   /* terminal `b` never follows `a`, once no later text can change it */
     RULE_RESERVED,  /* keyword `a` is no ordinary word where terminal `b` may come (0: anywhere), save right behind terminal `c` */
@@ -35,6 +37,8 @@ enum {
     MARK_CLOSED = 1,     /* nothing is shifted onto this nonterminal */
     MARK_FIRST = 2,      /* may begin the document */
     MARK_TOP = 4,        /* may begin what stands at the top of the document, after the first */
+    MARK_TOP_WORD = 1 << 20, /* may begin it if one marked MARK_TOP_REST comes next */
+    MARK_TOP_REST = 1 << 21,
     MARK_TOP_LIST = 8,   /* on this nonterminal what stands at the top is collected */
     MARK_ENDS_LINE = 16, /* after this terminal a line break is a token of its own */
     MARK_DECIMAL = 32,   /* a number: decimal integers do not begin with 0, and _ stands between digits */
