@@ -8,7 +8,6 @@ is taken without holding the GIL whenever another thread has it, so a long parse
 from cpython.bytes cimport PyBytes_AsString, PyBytes_Size
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport realloc
 
 cdef extern from "<pthread.h>" nogil:
     ctypedef struct pthread_mutex_t:
@@ -53,10 +52,8 @@ cdef extern from "frontier.h" nogil:
         uint32_t n_states
         const char *const *symbol_names
         const AbiSymbolInfo *symbol_info
-    ctypedef struct ForbiddenShift:
-        uint16_t after
-        uint16_t token
     ctypedef enum RuleKind:
+        RULE_PAIR
         RULE_IN_FRAME
         RULE_STANDS_ON
         RULE_BASE
@@ -68,9 +65,6 @@ cdef extern from "frontier.h" nogil:
         RULE_BARRED
         RULE_ALONE
         RULE_ONLY
-    ctypedef struct Rule:
-        RuleKind kind
-        uint16_t a, b, c
     ctypedef struct LayoutRule:
         bint enabled
         uint16_t newline, indent, dedent, comment, string
@@ -85,10 +79,6 @@ cdef extern from "frontier.h" nogil:
         uint16_t n_one_line
         LayoutRule layout
         TagRule tags
-        ForbiddenShift *forbidden
-        uint32_t n_forbidden
-        Rule *rules
-        uint32_t n_rules
         uint32_t *marks
         uint32_t marks_used
         uint16_t separator
@@ -119,6 +109,7 @@ cdef extern from "frontier.h" nogil:
         uint64_t n_steps
     Simulator_c *simulator_new(const AbiLanguage *)
     void simulator_free(Simulator_c *)
+    bint tables_add_rule(Tables *, RuleKind, uint16_t, uint16_t, uint16_t)
     bint simulator_prepare(Simulator_c *)
     bint probes_add_suffix(Probes *, const uint8_t *, uint32_t)
     void probes_prefer(Probes *, uint32_t)
@@ -215,29 +206,10 @@ cdef class Simulator:
             self.native.tables.banned_keyword[<int> symbol] = 1
         return len(symbols)
 
-    def forbid(self, after: str, token: str) -> int:
-        """Never shift `token` directly after `after`; how many pairs of symbols that concerned."""
-        cdef Tables *tables = &self.native.tables
-        cdef ForbiddenShift *larger
-        n = 0
-        for left in self._symbols(after):
-            for right in self._symbols(token):
-                larger = <ForbiddenShift *> realloc(tables.forbidden, (tables.n_forbidden + 1) * sizeof(ForbiddenShift))
-                if larger == NULL:
-                    raise MemoryError
-                tables.forbidden = larger
-                tables.forbidden[tables.n_forbidden].after = left
-                tables.forbidden[tables.n_forbidden].token = right
-                tables.n_forbidden += 1
-                n += 1
-        return n
-
     def rule(self, kind: str, a: str, b: str, c: str) -> int:
         """A rule of a kind of tables.h over all symbols so named ("" for none); how many triples that concerned."""
-        cdef Tables *tables = &self.native.tables
-        cdef Rule *larger
         kinds = {
-            "in_frame": RULE_IN_FRAME, "stands_on": RULE_STANDS_ON, "base": RULE_BASE, "reduce": RULE_REDUCE,
+            "pair": RULE_PAIR, "in_frame": RULE_IN_FRAME, "stands_on": RULE_STANDS_ON, "base": RULE_BASE, "reduce": RULE_REDUCE,
             "statement": RULE_STATEMENT, "reserved": RULE_RESERVED, "decided": RULE_DECIDED,
             "apart": RULE_APART, "barred": RULE_BARRED, "alone": RULE_ALONE, "only": RULE_ONLY,
         }
@@ -252,15 +224,8 @@ cdef class Simulator:
         for first in firsts:
             for second in self._any_symbols(b) if b else [0]:
                 for third in self._any_symbols(c) if c else [0]:
-                    larger = <Rule *> realloc(tables.rules, (tables.n_rules + 1) * sizeof(Rule))
-                    if larger == NULL:
+                    if not tables_add_rule(&self.native.tables, kinds[kind], first, second, third):
                         raise MemoryError
-                    tables.rules = larger
-                    tables.rules[tables.n_rules].kind = kinds[kind]
-                    tables.rules[tables.n_rules].a = first
-                    tables.rules[tables.n_rules].b = second
-                    tables.rules[tables.n_rules].c = third
-                    tables.n_rules += 1
                     n += 1
         return n
 

@@ -16,7 +16,6 @@ class Rules(Protocol):
     """What an overlay is told to: the native simulator of one grammar."""
 
     def ban_keyword(self, name: str) -> int: ...
-    def forbid(self, after: str, token: str) -> int: ...
     def rule(self, kind: str, a: str, b: str, c: str) -> int: ...
     def mark(self, kind: str, name: str) -> int: ...
     def keep_unbroken(self, name: str) -> int: ...
@@ -131,8 +130,6 @@ class Overlay:
         """Tell the rules to `simulator`; raises LookupError for a name that the grammar does not have."""
         for word in self.words:
             _found(simulator.ban_keyword(word), word)
-        for after, token in self.forbidden:
-            _found(simulator.forbid(after, token), f"{after} {token}")
         for name in self.unbroken:
             _found(simulator.keep_unbroken(name), name)
         for name in self.one_line:
@@ -150,6 +147,7 @@ class Overlay:
             _found(simulator.lay_out(*self.layout) // len(self.layout), " ".join(self.layout))
 
     def _rules(self) -> Iterator[tuple[str, str, str, str]]:
+        yield from (("pair", *pair, "") for pair in self.forbidden)
         yield from (("in_frame", *triple) for triple in self.in_frame)
         yield from (("stands_on", *pair, "") for pair in self.stands_on)
         yield from (("base", *pair, "") for pair in self.base)

@@ -427,68 +427,97 @@ static bool order_allows(Run *self, const Version *before, uint16_t symbol) {
     return mark & (is_behind_word ? MARK_ITEM_REST : MARK_ITEM_WORD | MARK_ITEM_START);
 }
 
-/* The rules' opinion of shifting `token` onto `version`. What they look at is looked at: verdicts depend on it. */
+/* One rule's opinion of shifting `token` onto `version`. What it looks at is looked at: verdicts depend on it. */
+static bool rule_allows_shift(Run *self, const Rule *rule, const Version *before, const Version *version, const Token *token) {
+    Tables *tables = self->tables;
+    const Arena *arena = self->arena;
+    uint32_t node = version->node, depth;
+    switch (rule->kind) {
+    case RULE_PAIR:
+        return rule->a != before->last || rule->b != token->symbol;
+    case RULE_IN_FRAME: {
+        if (rule->c != token->symbol || rule->b != before->last) return true;
+        uint16_t frame = innermost_frame(tables, arena, node, &depth);
+        look_below(self, version->height, depth);
+        return frame != rule->a;
+    }
+    case RULE_DECIDED: {
+        bool is_decided = self->mode == RUN_WHOLE || (self->mode == RUN_READ && !before->guessing && !token->touched);
+        return rule->a != before->last || rule->b != token->symbol || !is_decided;
+    }
+    case RULE_APART:
+        return rule->a != before->last || token->start != before->offset || token->start == self->text.length ||
+               memchr(" \t\r\n;&|()<>", self->text.bytes[token->start], 11) ||
+               !tables_row(tables, arena->nodes[before->node].state)[rule->b];
+    case RULE_ONLY: {
+        if (rule->a != before->last || rule->b == token->symbol || symbol_below(self, before->node, 0) != rule->a) return true;
+        look_below(self, before->height, 1);
+        uint32_t below = arena_links(arena, before->node)[0];
+        return !tables_row(tables, arena->nodes[below].state)[rule->c];
+    }
+    case RULE_BARRED:
+        return rule->a != token->symbol || (rule->b && !tables_row(tables, arena->nodes[node].state)[rule->b]);
+    case RULE_STANDS_ON: {
+        if (rule->b != token->symbol) return true;
+        look_below(self, version->height, 1);
+        if (symbol_below(self, node, 1) != rule->a) return true;
+        /* A phrase or a name: `x = lambda: 1` has neither on its `=`. */
+        uint16_t top = symbol_below(self, node, 0);
+        return top < tables->abi->n_tokens && top != tables->abi->keyword_capture;
+    }
+    default:
+        return true;
+    }
+}
+
 static bool rules_allow_shift(Run *self, const Version *before, const Version *version, const Token *token) {
     const Tables *tables = self->tables;
-    uint32_t node = version->node, depth;
-    look_below(self, version->height, 1);
-    for (uint32_t i = 0; i < tables->n_rules; i++) {
-        const Rule *rule = &tables->rules[i];
-        if (rule->kind == RULE_IN_FRAME && rule->c == token->symbol && rule->b == before->last) {
-            uint16_t frame = innermost_frame(tables, self->arena, node, &depth);
-            look_below(self, version->height, depth);
-            if (frame == rule->a) return false;
-        }
-        if (rule->kind == RULE_DECIDED && rule->a == before->last && rule->b == token->symbol &&
-            (self->mode == RUN_WHOLE || (self->mode == RUN_READ && !before->guessing && !token->touched)))
-            return false;
-        if (rule->kind == RULE_APART && rule->a == before->last && token->start == before->offset &&
-            token->start < self->text.length && !memchr(" \t\r\n;&|()<>", self->text.bytes[token->start], 11) &&
-            tables_row(self->tables, self->arena->nodes[before->node].state)[rule->b])
-            return false;
-        if (rule->kind == RULE_ONLY && rule->a == before->last && rule->b != token->symbol &&
-            symbol_below(self, before->node, 0) == rule->a) {
-            look_below(self, before->height, 1);
-            uint32_t below = arena_links(self->arena, before->node)[0];
-            if (tables_row(self->tables, self->arena->nodes[below].state)[rule->c]) return false;
-        }
-        if (rule->kind == RULE_BARRED && rule->a == token->symbol &&
-            (!rule->b || tables_row(self->tables, self->arena->nodes[node].state)[rule->b]))
-            return false;
-        if (rule->kind == RULE_STANDS_ON && rule->b == token->symbol && symbol_below(self, node, 1) == rule->a) {
-            /* A phrase or a name: `x = lambda: 1` has neither on its `=`. */
-            uint16_t top = symbol_below(self, node, 0);
-            if (top >= tables->abi->n_tokens || top == tables->abi->keyword_capture) return false;
-        }
-    }
+    const Rule *rule;
+    for (rule = tables_rule(tables, tables->called[token->symbol]); rule; rule = tables_rule(tables, rule->next))
+        if (!rule_allows_shift(self, rule, before, version, token)) return false;
+    for (rule = tables_rule(tables, tables->called[before->last]); rule; rule = tables_rule(tables, rule->next))
+        if (!rule_allows_shift(self, rule, before, version, token)) return false;
     return true;
 }
 
-/* The rules' opinion of a reduction with `lookahead` next (0xFFFF: none was read). */
+/* One rule's opinion of a reduction with `lookahead` next (ABI_NO_LOOKAHEAD: none was read). */
+static bool rule_allows_reduce(const Run *self, const Rule *rule, const Version *before, uint32_t node, uint8_t count,
+                               uint16_t symbol, uint16_t lookahead) {
+    Tables *tables = self->tables;
+    switch (rule->kind) {
+    case RULE_BASE:
+        return rule->b != symbol || symbol_below(self, node, count) != rule->a;
+    case RULE_REDUCE:
+        return rule->c != symbol || (rule->b && rule->b != lookahead) ||
+               rule->a != (rule->a < tables->abi->n_tokens ? before->last : symbol_below(self, node, 0));
+    case RULE_ALONE:
+        return rule->b != symbol || count != 1 || rule->a != before->last;
+    case RULE_STATEMENT: {
+        /* The state behind a phrase may be that of another: the tables leave out reductions of one phrase to another. So a
+         * phrase is known while it is made, and only a terminal by the top of the stack. */
+        bool is_made = rule->a == symbol, is_word = count == 1 && symbol_below(self, node, 0) == rule->a;
+        if ((rule->b && rule->b != lookahead) || !(is_made || (is_word && rule->a < tables->abi->n_tokens))) return true;
+        for (uint32_t n = count; n && self->arena->nodes[node].n_links; n--) node = arena_links(self->arena, node)[0];
+        uint16_t on = symbol_below(self, node, 0);
+        bool is_arrow = on && tables->marks[on] & MARK_ARROW;
+        return is_arrow || !tables_row(tables, self->arena->nodes[node].state)[rule->c];
+    }
+    default:
+        return true;
+    }
+}
+
 static bool rules_allow_reduce(const Run *self, const Version *before, uint32_t node, uint8_t count, uint16_t symbol,
                                uint16_t lookahead) {
-    Tables *tables = self->tables;
+    const Tables *tables = self->tables;
+    const Rule *rule;
     if (tables->marks[symbol] & MARK_ORDERED && count > 1 && kind_of(self->arena, node) == KIND_PLAIN &&
         kind_of_phrase(self, node, count, symbol) == KIND_NAMED)
         return false;
-    for (uint32_t i = 0; i < tables->n_rules; i++) {
-        const Rule *rule = &tables->rules[i];
-        if (rule->kind == RULE_BASE && rule->b == symbol && symbol_below(self, node, count) == rule->a) return false;
-        if (rule->kind == RULE_REDUCE && rule->c == symbol && (!rule->b || rule->b == lookahead) &&
-            rule->a == (rule->a < tables->abi->n_tokens ? before->last : symbol_below(self, node, 0)))
-            return false;
-        if (rule->kind == RULE_ALONE && count == 1 && rule->b == symbol && rule->a == before->last) return false;
-        /* The state behind a phrase may be that of another: the tables leave out reductions of one phrase to another. So a
-         * phrase is known while it is made, and only a terminal by the top of the stack. */
-        if (rule->kind != RULE_STATEMENT || (rule->b && rule->b != lookahead)) continue;
-        bool is_made = rule->a == symbol, is_word = count == 1 && symbol_below(self, node, 0) == rule->a;
-        if (!is_made && !(is_word && rule->a < tables->abi->n_tokens)) continue;
-        uint32_t base = node;
-        for (uint32_t n = count; n && self->arena->nodes[base].n_links; n--) base = arena_links(self->arena, base)[0];
-        uint16_t on = symbol_below(self, base, 0);
-        bool is_arrow = on && tables->marks[on] & MARK_ARROW;
-        if (!is_arrow && tables_row(tables, self->arena->nodes[base].state)[rule->c]) return false;
-    }
+    for (rule = tables_rule(tables, tables->called[symbol]); rule; rule = tables_rule(tables, rule->next))
+        if (!rule_allows_reduce(self, rule, before, node, count, symbol, lookahead)) return false;
+    for (rule = tables_rule(tables, tables->called[before->last]); rule; rule = tables_rule(tables, rule->next))
+        if (!rule_allows_reduce(self, rule, before, node, count, symbol, lookahead)) return false;
     return true;
 }
 
@@ -501,8 +530,6 @@ static bool overlay_allows(Run *self, const Version *version, const Version *red
     if (tables->n_rules && !is_extra && !rules_allow_shift(self, version, reduced, token)) return false;
     if (tables->tags.closer && !is_extra && !tags_allow(self, reduced, token)) return false;
     if (tables->separator && !is_extra && !order_allows(self, version, token->symbol)) return false;
-    for (uint32_t i = 0; i < tables->n_forbidden; i++)
-        if (tables->forbidden[i].token == token->symbol && tables->forbidden[i].after == version->last) return false;
     if (tables->n_unbroken && has_line_break(&self->text, version->offset, token->start)) {
         const uint16_t *row = tables_row(tables, self->arena->nodes[version->node].state);
         for (uint32_t i = 0; i < tables->n_unbroken; i++)

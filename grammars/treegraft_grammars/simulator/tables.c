@@ -70,7 +70,8 @@ bool tables_init(Tables *self, const AbiLanguage *abi) {
     self->banned_keyword = calloc(abi->n_symbols, 1);
     self->bracket = calloc(abi->n_symbols, 1);
     self->marks = calloc(abi->n_symbols, sizeof *self->marks);
-    if (!self->marks || !self->rows || !self->accessing || !self->banned_keyword || !self->bracket) return false;
+    self->called = calloc(abi->n_symbols, sizeof *self->called);
+    if (!self->called || !self->marks || !self->rows || !self->accessing || !self->banned_keyword || !self->bracket) return false;
     find_brackets(self);
     return find_accessing(self);
 }
@@ -82,10 +83,22 @@ void tables_free(Tables *self) {
     free(self->accessing);
     free(self->banned_keyword);
     free(self->bracket);
-    free(self->forbidden);
     free(self->rules);
+    free(self->called);
     free(self->marks);
     memset(self, 0, sizeof *self);
+}
+
+bool tables_add_rule(Tables *self, RuleKind kind, uint16_t a, uint16_t b, uint16_t c) {
+    Rule *rules = realloc(self->rules, (self->n_rules + 1) * sizeof *rules);
+    if (!rules) return false;
+    /* Asked for where this symbol is shifted, is what was shifted last, or is what is made by a reduction. */
+    bool is_first = kind == RULE_APART || kind == RULE_ONLY || kind == RULE_STATEMENT || kind == RULE_BARRED || kind == RULE_RESERVED;
+    uint16_t symbol = is_first ? a : kind == RULE_IN_FRAME || kind == RULE_REDUCE ? c : b;
+    rules[self->n_rules] = (Rule){kind, a, b, c, self->called[symbol]};
+    self->rules = rules;
+    self->called[symbol] = ++self->n_rules;
+    return true;
 }
 
 const uint16_t *tables_fill_row(Tables *self, uint16_t state) {
@@ -109,9 +122,8 @@ const uint16_t *tables_fill_row(Tables *self, uint16_t state) {
 }
 
 bool tables_is_reserved(Tables *self, uint16_t state, uint16_t symbol) {
-    for (uint32_t i = 0; i < self->n_rules; i++) {
-        const Rule *rule = &self->rules[i];
-        if (rule->kind != RULE_RESERVED || rule->a != symbol || (rule->c && rule->c == self->accessing[state])) continue;
+    for (const Rule *rule = tables_rule(self, self->called[symbol]); rule; rule = tables_rule(self, rule->next)) {
+        if (rule->kind != RULE_RESERVED || (rule->c && rule->c == self->accessing[state])) continue;
         if (!rule->b || tables_row(self, state)[rule->b]) return true;
     }
     if (self->abi->version < ABI_RESERVED_WORDS) return false;

@@ -5,15 +5,13 @@
 #ifndef TREEGRAFT_TABLES_H
 #define TREEGRAFT_TABLES_H
 
+#include <stddef.h>
+
 #include "abi.h"
 
-typedef struct {
-    uint16_t after; /* terminal that was shifted last */
-    uint16_t token; /* terminal that must not follow it */
-} ForbiddenShift;
-
-/* What an overlay forbids beyond pairs of terminals. Symbols are 0 where a kind needs fewer. */
+/* What an overlay forbids. Symbols are 0 where a kind needs fewer. */
 typedef enum {
+    RULE_PAIR,      /* terminal `b` never follows `a` */
     RULE_IN_FRAME,  /* in a bracket frame that `a` opened, terminal `b` is never followed by `c` */
     RULE_STANDS_ON, /* terminal `b` is never shifted onto what stands on terminal `a` */
     RULE_BASE,      /* nonterminal `b` never stands on terminal `a` */
@@ -30,6 +28,7 @@ typedef enum {
 typedef struct {
     RuleKind kind;
     uint16_t a, b, c;
+    uint32_t next; /* another that the same symbol calls up, plus one; 0 if there is none */
 } Rule;
 
 /* Marks of single symbols. */
@@ -84,10 +83,9 @@ typedef struct {
     uint16_t n_unbroken;
     uint16_t one_line[8];    /* terminals that hold no line break */
     uint16_t n_one_line;
-    ForbiddenShift *forbidden;
-    uint32_t n_forbidden;
     Rule *rules;
     uint32_t n_rules;
+    uint32_t *called; /* per symbol: the first rule that it calls up, plus one; 0 if there is none */
     uint32_t *marks;         /* per symbol */
     uint32_t marks_used;     /* all of them, or'ed */
     LayoutRule layout;
@@ -100,6 +98,9 @@ typedef struct {
 bool tables_init(Tables *self, const AbiLanguage *abi);
 void tables_free(Tables *self);
 
+/* Returns false when memory ran out. */
+bool tables_add_rule(Tables *self, RuleKind kind, uint16_t a, uint16_t b, uint16_t c);
+
 const uint16_t *tables_fill_row(Tables *self, uint16_t state);
 
 static inline const uint16_t *tables_row(Tables *self, uint16_t state) {
@@ -109,6 +110,11 @@ static inline const uint16_t *tables_row(Tables *self, uint16_t state) {
 
 static inline const AbiActionEntry *tables_actions(Tables *self, uint16_t state, uint16_t symbol) {
     return &self->abi->actions[tables_row(self, state)[symbol]];
+}
+
+/* The rule that `number` stands for, as it is in `called` and `next`; NULL for 0. */
+static inline const Rule *tables_rule(const Tables *self, uint32_t number) {
+    return number ? &self->rules[number - 1] : NULL;
 }
 
 static inline AbiLexMode tables_lex_mode(const Tables *self, uint16_t state) {
