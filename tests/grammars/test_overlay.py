@@ -252,6 +252,7 @@ def test_keywords_and_names_of_ruby_and_lua(language: str, text: bytes, refused_
         ("rust", b"use a;\nb;\n", 8),
         ("rust", b"use a;\nb::c;\n", 11),
         ("rust", b"fn a() {}\n{ b }\n", 9),
+        ("rust", b"use a;\n::b;\n", 10),
         ("rust", b"#![a]\n//! b\nc!(d);\ne::f! {}\ncrate::g![h];\nimpl !I for J {}\n", None),
         ("rust", b"fn a() { let b = 1; b; { c } }\nmacro_rules! d { ($e:expr) => { $e } }\n", None),
         # A macro in parentheses that is a statement ends in a semicolon, and `$a` stands in macros.

@@ -355,9 +355,9 @@ static bool marks_allow(Run *self, const Version *before, const Version *version
     if (marks[before->last] & MARK_TOP_WORD && !(mark & MARK_TOP_REST) && symbol_below(self, before->node, 0) == before->last) {
         /* The word may be the last of a path, of which the rest is a word, too. */
         uint16_t joint = symbol_below(self, before->node, 1), path = symbol_below(self, before->node, 2);
-        bool is_path = joint && marks[joint] & MARK_TOP_REST && path && marks[path] & MARK_TOP_WORD;
+        bool is_joint = joint && marks[joint] & MARK_TOP_REST, is_path = is_joint && path && marks[path] & MARK_TOP_WORD;
         look_below(self, before->height, 2);
-        if (is_at_top(self, before, is_path ? 3 : 1)) return false;
+        if (is_at_top(self, before, 1 + is_joint + is_path)) return false;
     }
     if (marks[before->last] & MARK_ENDS_LINE && has_line_break(&self->text, before->offset, token->start)) return false;
     uint32_t length = token->end - token->start;
