@@ -34,6 +34,8 @@ cdef extern from "frontier.h" nogil:
         MARK_TAG_PART
         MARK_TOP_WORD
         MARK_TOP_REST
+        MARK_OPENS
+        MARK_SETTLES
         MARK_NAMED
         MARK_STARRED
         MARK_UNPACKED
@@ -65,6 +67,7 @@ cdef extern from "frontier.h" nogil:
         RULE_BARRED
         RULE_ALONE
         RULE_ONLY
+        RULE_UNFINISHED
     ctypedef struct LayoutRule:
         bint enabled
         uint16_t newline, indent, dedent, comment, string
@@ -118,9 +121,10 @@ cdef extern from "frontier.h" nogil:
     bint frontier_equal(const Simulator_c *, const Frontier *, const Frontier *)
     Frontier *frontier_step(Simulator_c *, const Frontier *, const uint8_t *, uint32_t)
     bint frontier_reads(Simulator_c *, const Frontier *, const uint8_t *, uint32_t)
-    uint32_t frontier_reach(Simulator_c *, const Frontier *, const uint8_t *, uint32_t)
+    uint32_t frontier_reach(Simulator_c *, const Frontier *, const uint8_t *, uint32_t, bint)
     int64_t frontier_end_error(Simulator_c *, const Frontier *, uint32_t *)
     uint32_t frontier_depth(Simulator_c *, const Frontier *)
+    uint32_t frontier_unfinished(Simulator_c *, const Frontier *)
     uint32_t frontier_stack(const Frontier *, uint32_t, uint16_t *, uint32_t)
     const char *frontier_scan(const Frontier *, uint32_t, uint32_t *)
     void frontier_expected(Simulator_c *, const Frontier *, uint8_t *)
@@ -212,15 +216,13 @@ cdef class Simulator:
             "pair": RULE_PAIR, "in_frame": RULE_IN_FRAME, "stands_on": RULE_STANDS_ON, "base": RULE_BASE, "reduce": RULE_REDUCE,
             "statement": RULE_STATEMENT, "reserved": RULE_RESERVED, "decided": RULE_DECIDED,
             "apart": RULE_APART, "barred": RULE_BARRED, "alone": RULE_ALONE, "only": RULE_ONLY,
+            "unfinished": RULE_UNFINISHED,
         }
         n = 0
         firsts = self._any_symbols(a)
         if kind == "statement":
             # `object` is a phrase of TypeScript and a keyword of it; the states of keywords may be shared.
             firsts = [symbol for symbol in firsts if symbol >= self.native.tables.abi.n_tokens] or firsts
-        if kind == "reduce":
-            # `await` is a keyword of Python and a phrase of it.
-            firsts = [symbol for symbol in firsts if symbol < self.native.tables.abi.n_tokens] or firsts
         for first in firsts:
             for second in self._any_symbols(b) if b else [0]:
                 for third in self._any_symbols(c) if c else [0]:
@@ -238,6 +240,7 @@ cdef class Simulator:
             "name": MARK_NAME, "tag_name": MARK_TAG_NAME, "tag_joint": MARK_TAG_JOINT, "tag_part": MARK_TAG_PART,
             "named": MARK_NAMED, "starred": MARK_STARRED, "unpacked": MARK_UNPACKED, "barrier": MARK_BARRIER, "ordered": MARK_ORDERED,
             "item_word": MARK_ITEM_WORD, "item_start": MARK_ITEM_START, "item_rest": MARK_ITEM_REST,
+            "opens": MARK_OPENS, "settles": MARK_SETTLES,
         }
         symbols = self._any_symbols(name)
         for symbol in symbols:
@@ -398,7 +401,7 @@ cdef class ParseState:
             pthread_mutex_unlock(&native.lock)
         return result
 
-    cdef uint32_t how_far(self, bytes suffix):
+    cdef uint32_t how_far(self, bytes suffix, bint lenient):
         cdef Simulator_c *native = self.simulator.native
         cdef uint32_t result
         cdef Py_ssize_t length = PyBytes_Size(suffix)
@@ -407,17 +410,20 @@ cdef class ParseState:
             return 0
         take(native)
         with nogil:
-            result = frontier_reach(native, self.native, text, <uint32_t> length)
+            result = frontier_reach(native, self.native, text, <uint32_t> length, lenient)
             pthread_mutex_unlock(&native.lock)
         return result
 
-    def reach(self, bytes suffix not None) -> int:
-        """Bytes of `suffix` read before the first error; len(suffix) + 1 if the document may end after it."""
-        return self.how_far(suffix)
+    def reach(self, bytes suffix not None, lenient: bool = True) -> int:
+        """Bytes of `suffix` read before the first error; len(suffix) + 1 if the document may end after it.
+
+        lenient: what is `unfinished` here is no error, but still to be written.
+        """
+        return self.how_far(suffix, lenient)
 
     def meets(self, bytes suffix not None) -> bool:
-        """Whether the document may be this text followed by exactly `suffix`."""
-        return self.how_far(suffix) > <uint32_t> PyBytes_Size(suffix)
+        """Whether the document may be this text followed by exactly `suffix`, as far as `reach` tells."""
+        return self.how_far(suffix, True) > <uint32_t> PyBytes_Size(suffix)
 
     def complete(self) -> bool:
         """Whether the text may end here."""
@@ -435,6 +441,13 @@ cdef class ParseState:
         """Number of open bracket frames."""
         take(self.simulator.native)
         cdef uint32_t result = frontier_depth(self.simulator.native, self.native)
+        pthread_mutex_unlock(&self.simulator.native.lock)
+        return result
+
+    def unfinished(self) -> int:
+        """Number of statements that are open and lack what must follow: what is tried has no handler yet."""
+        take(self.simulator.native)
+        cdef uint32_t result = frontier_unfinished(self.simulator.native, self.native)
         pthread_mutex_unlock(&self.simulator.native.lock)
         return result
 

@@ -247,11 +247,14 @@ class TimedState:
         after = self._grammar.call(self._state.step, data)
         return None if after is None else TimedState(self._grammar, after)
 
-    def reach(self, suffix: bytes) -> int:
-        return int(self._grammar.call(self._state.reach, suffix))
+    def reach(self, suffix: bytes, lenient: bool = True) -> int:
+        return int(self._grammar.call(self._state.reach, suffix, lenient))
 
     def depth(self) -> int:
         return int(self._grammar.call(self._state.depth))
+
+    def unfinished(self) -> int:
+        return int(self._grammar.call(self._state.unfinished))
 
     def __hash__(self) -> int:
         return int(self._grammar.call(hash, self._state))

@@ -237,6 +237,20 @@ def test_the_end_needs_the_suffix() -> None:
     assert end is not None and end.whole and end.text == b"g(1)"
 
 
+def test_a_handler_may_come_later_for_what_was_tried_before_only() -> None:
+    check("try:\n    x = $0\n\ndef f(): pass\n", ["1", "\n"], "whole: 1")
+    check("try:\n    x = $0\n\ndef f(): pass\n", ["1", "\n", "y"], "refused: 'y'", multiline="always")
+    check("$0\n\ndef f(): pass\n", ["try:", "\n    ", "a", "\n", "except", " b:"], "on: try:\n    a\nexcept b:")
+    stopping, place = rules("$0\n\ndef f(): pass\n")
+    tried = stopping.write(place, b"try:\n    a")
+    assert tried is not None and stopping.end(tried) is None and stopping.fallbacks(tried) == []
+    caught = tried.state.step(b"\nexcept b:\n    c")
+    assert caught is not None and caught.unfinished() == 0 and tried.state.unfinished() == 1
+    end = stopping.end(Place(tried.text + b"\nexcept b:\n    c", caught))
+    assert end is not None and end.whole
+    check("$0\nexcept b:\n    c\n", ["try:", "\n    ", "a", "\n"], "whole: try:\n    a")
+
+
 def test_fallbacks_are_the_latest_places_that_meet_the_suffix() -> None:
     stopping, place = rules("x = $0\ny = 1\n")
     for token in (b"a", b".", b"b", b"(", b"1"):

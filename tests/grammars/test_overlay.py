@@ -244,6 +244,23 @@ def test_keywords_and_names_of_ruby_and_lua(language: str, text: bytes, refused_
         assert grammar_for(language).parse(text[:end]).first_error is None, text[:end]
 
 
+def test_what_is_tried_may_get_its_handler_later() -> None:
+    grammar = grammar_for("python")
+    rest = b"\nb\n"
+    for before, n_unfinished in (
+        (b"try:\n    a", 1),
+        (b"try:\n    try:\n        a", 2),
+        (b"try:\n    a\nexcept b:\n    c", 0),
+        (b"try:\n    a\nexcept b:\n    try:\n        c", 1),
+        (b"try:\n    try:\n        a\n    finally:\n        c", 1),
+        (b"try: a\nexcept b: c\nd", 0),
+    ):
+        state = grammar.parse(before).state
+        assert state.unfinished() == n_unfinished, before
+        assert state.meets(rest)
+        assert (state.step(rest) is not None) == (n_unfinished == 0)
+
+
 @pytest.mark.parametrize(
     ("language", "text", "refused_at"),
     [

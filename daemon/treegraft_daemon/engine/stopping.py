@@ -42,8 +42,9 @@ class Reading(Protocol):
     """A state of a grammar: `treegraft_grammars.ParseState`, or `Free`."""
 
     def step(self, data: bytes) -> Reading | None: ...
-    def reach(self, suffix: bytes) -> int: ...
+    def reach(self, suffix: bytes, lenient: bool = True) -> int: ...
     def depth(self) -> int: ...
+    def unfinished(self) -> int: ...
 
 
 class Free:
@@ -52,10 +53,13 @@ class Free:
     def step(self, data: bytes) -> Free:
         return self
 
-    def reach(self, suffix: bytes) -> int:
+    def reach(self, suffix: bytes, lenient: bool = True) -> int:
         return len(suffix) + 1
 
     def depth(self) -> int:
+        return 0
+
+    def unfinished(self) -> int:
         return 0
 
 
@@ -110,6 +114,10 @@ class Goal:
             reach = self._reaches[state] = state.reach(self._suffix)
         return reach
 
+    def finishes(self, state: Reading) -> bool:
+        """Whether the suffix, as far as it reads, has what statements before it lack."""
+        return state.reach(self._suffix, lenient=False) >= self.reach(state)
+
     def met(self, state: Reading) -> bool:
         return self.reach(state) >= self.least
 
@@ -145,6 +153,7 @@ class Stopping:
         self._multiline = multiline
         # Indented blocks count as open, too, and the one of this line may be settled by its first token only.
         self._depth = (cursor.step(b"x") or cursor).depth()
+        self._unfinished = cursor.unfinished()
         self._line = _last_line(prefix)
         self._alien = _alien_indent(prefix, suffix, indent)
         self._indent = _indentation(self._line)
@@ -238,10 +247,13 @@ class Stopping:
         return self.goal.met(state) and not self._leaves_open(state)
 
     def _leaves_open(self, state: Reading) -> bool:
-        """Whether the suffix would follow as a part of a comment or string that the suggestion began.
+        """Whether the suffix would follow as a part of a comment or string that the suggestion began, or where something
+        lacks that it began: a handler of its own `try`.
 
         A comment whose lines and end stand below already is what was missing, if with it all of the document parses.
         """
+        if state.unfinished() > self._unfinished and not self.goal.finishes(state):
+            return True
         if self._may_swallow or not _swallows(state):
             return False
         return not (self._comment_ends_below and _is_comment(state) and self.goal.fully_met(state))
@@ -338,7 +350,11 @@ class Stopping:
 
     def _must_go_on(self, head: Place) -> bool:
         """Whether a line break belongs here although the suffix cannot follow: a bracket or a block was opened."""
-        if self._multiline == "always" or head.state.depth() > self._depth:
+        if (
+            self._multiline == "always"
+            or head.state.depth() > self._depth
+            or head.state.unfinished() > self._unfinished
+        ):
             return True
         line = (self._line + head.text).rsplit(b"\n", 1)[-1].strip()
         return line.endswith((b":", b"{")) or line.startswith(b"@") or line.endswith((b"then", b"do", b"else"))

@@ -66,6 +66,19 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A statement that lacks something as long as it ends in one of the phrases `bodies`.
+
+    opener: the terminal that it begins with. settlers: terminals and phrases of what it lacks.
+    """
+
+    statement: str
+    opener: str
+    bodies: tuple[str, ...]
+    settlers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Overlay:
     """What the grammar accepts and the language does not.
 
@@ -76,7 +89,8 @@ class Overlay:
     in_frame: (opener, after, token): within the brackets that `opener` opened, `token` never comes directly after `after`.
     stands_on: (on, token): `token` never comes after a phrase that stands on the terminal `on`: `a = b` and then `:`.
     base: (on, phrase): the phrase never stands on the terminal `on`.
-    reduce: (after, token, phrase): with `token` ("": any) next, `phrase` never ends in the terminal or phrase `after`.
+    reduce: (after, token, phrase): with `token` ("": any) next, the phrase never ends in the terminal `after`.
+    unfinished: statements that the grammar ends too early.
     alone: (after, phrase): what ends in the terminal `after` is never all of the phrase.
     statements: (phrases, token, statement): none of the phrases, alone before `token` ("": any), is the statement.
     arrows: behind these terminals the rule above does not hold.
@@ -106,6 +120,7 @@ class Overlay:
     stands_on: tuple[tuple[str, str], ...] = ()
     base: tuple[tuple[str, str], ...] = ()
     reduce: tuple[tuple[str, str, str], ...] = ()
+    unfinished: tuple[Unfinished, ...] = ()
     alone: tuple[tuple[str, str], ...] = ()
     statements: tuple[tuple[tuple[str, ...], str, str], ...] = ()
     arrows: tuple[str, ...] = ()
@@ -152,6 +167,8 @@ class Overlay:
         yield from (("stands_on", *pair, "") for pair in self.stands_on)
         yield from (("base", *pair, "") for pair in self.base)
         yield from (("reduce", *triple) for triple in self.reduce)
+        for one in self.unfinished:
+            yield from (("unfinished", body, "", one.statement) for body in one.bodies)
         yield from (("alone", *pair, "") for pair in self.alone)
         for phrases, token, statement in self.statements:
             yield from (("statement", phrase, token, statement) for phrase in phrases)
@@ -179,6 +196,9 @@ class Overlay:
             yield from (("tag_name", name) for name in self.tags.names)
             yield from (("tag_joint", name) for name in self.tags.joints)
             yield from (("tag_part", name) for name in (self.tags.opening, *self.tags.parts))
+        for one in self.unfinished:
+            yield "opens", one.opener
+            yield from (("settles", name) for name in one.settlers)
         if self.order is not None:
             yield from (("ordered", name) for name in self.order.ordered)
             yield from (("named", name) for name in self.order.named)

@@ -1,6 +1,6 @@
 """Python 3 as CPython reads it, over a grammar that also knows Python 2."""
 
-from . import Order, Overlay
+from . import Order, Overlay, Unfinished
 
 _KEYWORDS = (
     "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del", "elif", "else", "except", "finally",
@@ -30,14 +30,21 @@ OVERLAY = Overlay(
     ),
     # A list of imports without brackets ends in no comma.
     # Brackets around a starred value alone are none of a list.
-    # What is tried has handlers, or something done at last.
     # `await` and `async` are no names, even where nothing follows them.
     reduce=(
         (",", "_newline", "_import_list"),
         (",", ";", "_import_list"),
         (")", "", "parenthesized_list_splat"),
-        *((body, "", "try_statement") for body in ("block", "_simple_statements")),
         *((word, "", phrase) for word in ("await", "async") for phrase in ("primary_expression", "pattern")),
+    ),
+    # What is tried has handlers, or something done at last.
+    unfinished=(
+        Unfinished(
+            "try_statement",
+            opener="try",
+            bodies=("block", "_simple_statements"),
+            settlers=("except", "except_clause", "finally", "finally_clause", "try_statement_repeat1"),
+        ),
     ),
     # `a := b` needs brackets, and `a as b` is said of what is imported, opened or matched only.
     statements=(

@@ -259,6 +259,7 @@ enum { MAX_NOTES = 64, VERDICT_SLOTS = 4096 };
 
 typedef struct {
     uint32_t tail;
+    bool is_lenient;
     Arena *arena;
     uint64_t keys[MAX_NOTES];
     uint32_t n_keys;
@@ -276,7 +277,7 @@ static bool note_place(Run *run, const Version *version) {
     if (version->offset < notes->tail || notes->n_keys == MAX_NOTES) return false;
     const Arena *arena = notes->arena;
     uint32_t left = run->text.length - version->offset;
-    uint64_t key = place_key(version, left);
+    uint64_t key = place_key(version, left) ^ notes->is_lenient;
     if (notes->n_keys && notes->keys[notes->n_keys - 1] == key) return false;
     const Verdict *verdict = &arena->verdicts[key & (VERDICT_SLOTS - 1)];
     bool is_valid = verdict->epoch == arena->epoch || (verdict->epoch >= arena->oldest_epoch && left <= arena->shared);
@@ -325,13 +326,15 @@ static bool keep_suffix(Arena *arena, const uint8_t *suffix, uint32_t length) {
     return true;
 }
 
-uint32_t frontier_reach(Simulator *simulator, const Frontier *self, const uint8_t *suffix, uint32_t length) {
+uint32_t frontier_reach(Simulator *simulator, const Frontier *self, const uint8_t *suffix, uint32_t length,
+                        bool is_lenient) {
     Text text;
     if (!join(simulator, self, suffix, length, &text)) return 0;
     Run *run = &simulator->run;
     simulator_begin(simulator, self->arena, RUN_WHOLE, text, 0);
+    if (is_lenient) run->lenient_from = self->n_tail;
     simulator_add_readings(simulator, self);
-    Notes notes = {.tail = self->n_tail, .arena = self->arena};
+    Notes notes = {.tail = self->n_tail, .is_lenient = is_lenient, .arena = self->arena};
     /* Equal stacks read on equally, unless the grammar looks at columns: then only the plain parse is certain. */
     if (length && !simulator->lexer.uses_column && keep_suffix(self->arena, suffix, length)) {
         run->between = note_place;
@@ -379,6 +382,17 @@ uint32_t frontier_depth(Simulator *simulator, const Frontier *self) {
         if (n < depth) depth = n;
     }
     return depth == UINT32_MAX ? 0 : depth;
+}
+
+uint32_t frontier_unfinished(Simulator *simulator, const Frontier *self) {
+    if (!(simulator->tables.marks_used & MARK_OPENS)) return 0;
+    const VersionSet *versions = read_tail(simulator, self);
+    uint32_t least = UINT32_MAX;
+    for (uint32_t i = 0; i < versions->n; i++) {
+        uint32_t n = stack_unfinished(&simulator->tables, self->arena, versions->at[i].node);
+        if (n < least) least = n;
+    }
+    return least == UINT32_MAX ? 0 : least;
 }
 
 uint32_t frontier_stack(const Frontier *self, uint32_t idx, uint16_t *states, uint32_t cap) {

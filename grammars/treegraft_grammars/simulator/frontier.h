@@ -76,13 +76,17 @@ Frontier *frontier_step(Simulator *simulator, const Frontier *self, const uint8_
 bool frontier_reads(Simulator *simulator, const Frontier *self, const uint8_t *data, uint32_t length);
 
 /* Bytes of `suffix` that read before the first error; length + 1 if the document may end after it. */
-uint32_t frontier_reach(Simulator *simulator, const Frontier *self, const uint8_t *suffix, uint32_t length);
+uint32_t frontier_reach(Simulator *simulator, const Frontier *self, const uint8_t *suffix, uint32_t length,
+                        bool is_lenient);
 
 /* Place of the first error of the document as it ends here, counted from its start; -1 if it may end here. */
 int64_t frontier_end_error(Simulator *simulator, const Frontier *self, uint32_t *token);
 
 /* Number of bracket frames that are open in every reading. */
 uint32_t frontier_depth(Simulator *simulator, const Frontier *self);
+
+/* Statements that lack what must follow, at least. */
+uint32_t frontier_unfinished(Simulator *simulator, const Frontier *self);
 
 /* The stack of one reading from its top, along first links: states; and the scanner's bytes. For people who debug. */
 uint32_t frontier_stack(const Frontier *self, uint32_t idx, uint16_t *states, uint32_t cap);

@@ -18,6 +18,7 @@ void run_begin(Run *self, RunMode mode, Text text, uint32_t mark) {
     self->trace.n = 0;
     self->long_start = self->long_end = 0;
     self->n_steps = 0;
+    self->lenient_from = UINT32_MAX;
     self->between = NULL;
     self->trail = NULL;
     lexer_set_text(self->lexer, text);
@@ -207,6 +208,17 @@ uint32_t stack_depth(const Tables *tables, const Arena *arena, uint32_t node, ui
         else if (bracket > 0) n_open++;
     }
     return n_open;
+}
+
+uint32_t stack_unfinished(const Tables *tables, const Arena *arena, uint32_t node) {
+    uint32_t n = 0;
+    bool is_settled = false;
+    for (; arena->nodes[node].n_links; node = arena_links(arena, node)[0]) {
+        uint32_t mark = tables->marks[tables->accessing[arena->nodes[node].state]];
+        if (mark & MARK_OPENS) n += !is_settled;
+        if (mark & (MARK_OPENS | MARK_SETTLES)) is_settled = mark & MARK_SETTLES;
+    }
+    return n;
 }
 
 /* Whether a token at `start` is the first of a line. `*is_continued`: of one that goes on the line before. */
@@ -482,14 +494,15 @@ static bool rules_allow_shift(Run *self, const Version *before, const Version *v
 
 /* One rule's opinion of a reduction with `lookahead` next (ABI_NO_LOOKAHEAD: none was read). */
 static bool rule_allows_reduce(const Run *self, const Rule *rule, const Version *before, uint32_t node, uint8_t count,
-                               uint16_t symbol, uint16_t lookahead) {
+                               uint16_t symbol, uint16_t lookahead, bool is_lenient) {
     Tables *tables = self->tables;
     switch (rule->kind) {
     case RULE_BASE:
         return rule->b != symbol || symbol_below(self, node, count) != rule->a;
     case RULE_REDUCE:
-        return rule->c != symbol || (rule->b && rule->b != lookahead) ||
-               rule->a != (rule->a < tables->abi->n_tokens ? before->last : symbol_below(self, node, 0));
+        return rule->c != symbol || (rule->b && rule->b != lookahead) || rule->a != before->last;
+    case RULE_UNFINISHED:
+        return rule->c != symbol || is_lenient || rule->a != symbol_below(self, node, 0);
     case RULE_ALONE:
         return rule->b != symbol || count != 1 || rule->a != before->last;
     case RULE_STATEMENT: {
@@ -508,16 +521,16 @@ static bool rule_allows_reduce(const Run *self, const Rule *rule, const Version 
 }
 
 static bool rules_allow_reduce(const Run *self, const Version *before, uint32_t node, uint8_t count, uint16_t symbol,
-                               uint16_t lookahead) {
+                               uint16_t lookahead, bool is_lenient) {
     const Tables *tables = self->tables;
     const Rule *rule;
     if (tables->marks[symbol] & MARK_ORDERED && count > 1 && kind_of(self->arena, node) == KIND_PLAIN &&
         kind_of_phrase(self, node, count, symbol) == KIND_NAMED)
         return false;
     for (rule = tables_rule(tables, tables->called[symbol]); rule; rule = tables_rule(tables, rule->next))
-        if (!rule_allows_reduce(self, rule, before, node, count, symbol, lookahead)) return false;
+        if (!rule_allows_reduce(self, rule, before, node, count, symbol, lookahead, is_lenient)) return false;
     for (rule = tables_rule(tables, tables->called[before->last]); rule; rule = tables_rule(tables, rule->next))
-        if (!rule_allows_reduce(self, rule, before, node, count, symbol, lookahead)) return false;
+        if (!rule_allows_reduce(self, rule, before, node, count, symbol, lookahead, is_lenient)) return false;
     return true;
 }
 
@@ -634,7 +647,8 @@ static void read_token(Run *self, Version version) {
             }
             if (action->type == ABI_REDUCE && tables->n_rules &&
                 !rules_allow_reduce(self, &before, version.node, action->reduce.child_count, action->reduce.symbol,
-                                    has_token ? token.symbol : ABI_NO_LOOKAHEAD)) {
+                                    has_token ? token.symbol : ABI_NO_LOOKAHEAD,
+                                    has_token && token.start >= self->lenient_from)) {
                 was_denied = true;
                 look_below(self, version.height, action->reduce.child_count + 1);
             } else if (action->type == ABI_REDUCE) {

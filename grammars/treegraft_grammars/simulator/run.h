@@ -73,6 +73,7 @@ struct Run {
     Trail *trail; /* what is read is noted here; may be NULL */
     uint64_t n_steps, max_steps;
     bool exhausted;
+    uint32_t lenient_from; /* what begins there or beyond may stand where an unfinished statement is still to be finished */
     /* Called with the only version between two tokens; returns true to stop the run. May be NULL. */
     bool (*between)(Run *, const Version *);
     void *listener;
@@ -101,6 +102,9 @@ uint32_t run_shift(Run *self, uint32_t node, uint16_t symbol);
 
 /* Bracket frames open on the stack, up to `cap`. Merged stacks agree on them nearly always: the first link speaks for all. */
 uint32_t stack_depth(const Tables *tables, const Arena *arena, uint32_t node, uint32_t cap);
+
+/* Statements on the stack that lack what must follow. */
+uint32_t stack_unfinished(const Tables *tables, const Arena *arena, uint32_t node);
 
 /* Adds a version to a set, merging it with one that differs in its past only. */
 void versions_add(VersionSet *self, Arena *arena, Version version);

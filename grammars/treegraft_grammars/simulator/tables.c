@@ -94,7 +94,7 @@ bool tables_add_rule(Tables *self, RuleKind kind, uint16_t a, uint16_t b, uint16
     if (!rules) return false;
     /* Asked for where this symbol is shifted, is what was shifted last, or is what is made by a reduction. */
     bool is_first = kind == RULE_APART || kind == RULE_ONLY || kind == RULE_STATEMENT || kind == RULE_BARRED || kind == RULE_RESERVED;
-    uint16_t symbol = is_first ? a : kind == RULE_IN_FRAME || kind == RULE_REDUCE ? c : b;
+    uint16_t symbol = is_first ? a : kind == RULE_IN_FRAME || kind == RULE_REDUCE || kind == RULE_UNFINISHED ? c : b;
     rules[self->n_rules] = (Rule){kind, a, b, c, self->called[symbol]};
     self->rules = rules;
     self->called[symbol] = ++self->n_rules;

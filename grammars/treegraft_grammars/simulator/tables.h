@@ -15,7 +15,8 @@ typedef enum {
     RULE_IN_FRAME,  /* in a bracket frame that `a` opened, terminal `b` is never followed by `c` */
     RULE_STANDS_ON, /* terminal `b` is never shifted onto what stands on terminal `a` */
     RULE_BASE,      /* nonterminal `b` never stands on terminal `a` */
-    RULE_REDUCE,    /* after symbol `a`, nothing is reduced to nonterminal `c` when `b` (0: whatever) comes next */
+    RULE_UNFINISHED, /* phrase `a` does not end nonterminal `c`, save where what opened it stands before a cursor */
+    RULE_REDUCE,    /* after terminal `a`, nothing is reduced to nonterminal `c` when `b` (0: whatever) comes next */
     RULE_ONLY,      /* behind terminal `a` that stands where nonterminal `c` may come, only terminal `b` follows */
     RULE_ALONE,     /* what ends in terminal `a` is never all of nonterminal `b` */
     RULE_STATEMENT, /* `a` alone, before `b` (0: whatever comes), is never statement `c`, save behind an arrow */
@@ -55,10 +56,12 @@ enum {
     MARK_ITEM_WORD = 1 << 17,  /* a terminal that a named item may begin with */
     MARK_ITEM_START = 1 << 18, /* another that may come behind a named item and its separator */
     MARK_ITEM_REST = 1 << 19,  /* one that may come behind such a word */
+    MARK_OPENS = 1 << 22,      /* a terminal of a statement that is unfinished */
+    MARK_SETTLES = 1 << 23,    /* till one of these follows */
     MARKS_OF_ORDER = MARK_NAMED | MARK_STARRED | MARK_UNPACKED | MARK_BARRIER | MARK_ORDERED,
     /* Those that are no matter of one token alone. */
     MARKS_OF_STACKS = MARK_TAG_NAME | MARK_TAG_JOINT | MARK_TAG_PART | MARKS_OF_ORDER | MARK_ITEM_WORD | MARK_ITEM_START |
-                      MARK_ITEM_REST,
+                      MARK_ITEM_REST | MARK_OPENS | MARK_SETTLES,
 };
 
 /* Tags: between terminals `closer` and `end` stands the name that the last phrase `opening` has, which begins with `opener`. */

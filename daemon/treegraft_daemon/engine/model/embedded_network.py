@@ -96,9 +96,8 @@ class Network:
             name: np.ascontiguousarray(one, dtype=np.int8 if one.dtype == np.int8 else np.float32)
             for name, one in weights.items()
         }  # kept: the native decoder has their addresses only
-        self._frequencies = (
-            shape.theta ** -(np.arange(0, shape.head_dim, 2, dtype=np.float32) / shape.head_dim)
-        ).astype(np.float32)
+        # In double precision: numpy's power of float32 differs from CPU to CPU, and so would the law.
+        self._frequencies = (shape.theta ** -(np.arange(0, shape.head_dim, 2) / shape.head_dim)).astype(np.float32)
         self._reader = self._decoder(n_threads or min(os.cpu_count() or 1, MOST_THREADS), portable)
         self._writer = self._decoder(1, portable)  # a step is so short that threads would only wait for each other
         self._passages: list[Passage] = []  # the latest last
