@@ -237,6 +237,10 @@ def test_the_end_needs_the_suffix() -> None:
     assert end is not None and end.whole and end.text == b"g(1)"
 
 
+def test_a_quote_within_what_was_opened_in_quotes_is_none_of_the_pair() -> None:
+    check('f() {\n    a "$(b$0".c\n}\n', ["ase", ' "'], 'on: ase "', language="bash")
+
+
 def test_a_handler_may_come_later_for_what_was_tried_before_only() -> None:
     check("try:\n    x = $0\n\ndef f(): pass\n", ["1", "\n"], "whole: 1")
     check("try:\n    x = $0\n\ndef f(): pass\n", ["1", "\n", "y"], "refused: 'y'", multiline="always")

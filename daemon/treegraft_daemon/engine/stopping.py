@@ -301,7 +301,7 @@ class Stopping:
         if closed is None or self._is_missing(state, closed):
             return False
         if PAIRS[self._pair] == self._pair:
-            return self.goal.met(state)
+            return self._is_met(state)
         return closed.depth() < self._depth
 
     def _rejoined(self, here: Place) -> Place | None:
