@@ -238,7 +238,7 @@ def test_the_end_needs_the_suffix() -> None:
 
 
 def test_a_quote_within_what_was_opened_in_quotes_is_none_of_the_pair() -> None:
-    check('f() {\n    a "$(b$0".c\n}\n', ["ase", ' "'], 'on: ase "', language="bash")
+    check('    mktemp -t "$($0".X\n# a\n', ["basen", 'ame "'], 'on: basename "', language="bash")
 
 
 def test_a_handler_may_come_later_for_what_was_tried_before_only() -> None:
