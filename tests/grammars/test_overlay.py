@@ -66,6 +66,13 @@ def test_mutants_are_refused_where_cpython_refuses_them() -> None:
     assert n_wrong > 100 and n_missed / n_wrong < 0.03
 
 
+def is_refused(language: str, text: bytes, refused_at: int | None) -> None:
+    """Asserts that it is, there or not at all, and that whatever stands before may still become right."""
+    assert grammar_for(language).check(text).first_error == refused_at
+    for end in range(len(text) if refused_at is None else refused_at):
+        assert grammar_for(language).parse(text[:end]).first_error is None, text[:end]
+
+
 @pytest.mark.parametrize(
     ("text", "refused_at"),
     [
@@ -136,9 +143,7 @@ def test_layout_of_python(text: bytes, refused_at: int | None) -> None:
 )
 def test_python_that_only_its_grammar_takes(text: bytes, refused_at: int | None) -> None:
     assert is_python(text) == (refused_at is None)
-    assert grammar_for("python").check(text).first_error == refused_at
-    for end in range(len(text) if refused_at is None else refused_at):
-        assert grammar_for("python").parse(text[:end]).first_error is None, text[:end]
+    is_refused("python", text, refused_at)
 
 
 @pytest.mark.parametrize(
@@ -218,9 +223,7 @@ def test_languages_without_rules_have_no_overlay() -> None:
     ],
 )
 def test_reserved_words_of_bash_are_no_commands(text: bytes, refused_at: int | None) -> None:
-    assert grammar_for("bash").check(text).first_error == refused_at
-    for end in range(len(text) if refused_at is None else refused_at):
-        assert grammar_for("bash").parse(text[:end]).first_error is None, text[:end]
+    is_refused("bash", text, refused_at)
 
 
 @pytest.mark.parametrize(
@@ -238,10 +241,8 @@ def test_reserved_words_of_bash_are_no_commands(text: bytes, refused_at: int | N
     ],
 )
 def test_keywords_and_names_of_ruby_and_lua(language: str, text: bytes, refused_at: int | None) -> None:
-    assert grammar_for(language).check(text).first_error == refused_at
     assert grammar_for(language, overlay=False).check(text).first_error is None
-    for end in range(len(text) if refused_at is None else refused_at):
-        assert grammar_for(language).parse(text[:end]).first_error is None, text[:end]
+    is_refused(language, text, refused_at)
 
 
 def test_what_is_tried_may_get_its_handler_later() -> None:
@@ -291,9 +292,7 @@ def test_what_is_tried_may_get_its_handler_later() -> None:
 )
 def test_rust_and_javascript_that_only_their_grammars_take(language: str, text: bytes, refused_at: int | None) -> None:
     assert grammar_for(language, overlay=False).check(text).first_error is None
-    assert grammar_for(language).check(text).first_error == refused_at
-    for end in range(len(text) if refused_at is None else refused_at):
-        assert grammar_for(language).parse(text[:end]).first_error is None, text[:end]
+    is_refused(language, text, refused_at)
 
 
 @pytest.mark.parametrize("language", ["javascript", "tsx"])
