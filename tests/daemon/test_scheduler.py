@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from treegraft_daemon.engine import scheduler as scheduling
 from treegraft_daemon.engine.scheduler import Job, Scheduler
 from treegraft_daemon.telemetry import Counters
 from treegraft_protocol.messages import Complete, Problem, Suggestions
@@ -68,6 +69,22 @@ async def test_what_nobody_waits_for_gives_way_to_anybody(scheduler: Scheduler, 
     await until_running(model, 2)
     model.go.set()
     assert await code(wanted) == "answered"
+
+
+async def test_free_memory_is_given_back_once_it_is_quiet(
+    scheduler: Scheduler, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_back: list[int] = []
+    monkeypatch.setattr(scheduling, "_trim", lambda: given_back.append(len(model.turns)))
+    monkeypatch.setattr(scheduling, "QUIET_S", 0.2)
+    model.go.set()
+    for document in "abc":
+        assert await code(ask(scheduler, document)) == "answered"
+    async with asyncio.timeout(10):
+        while not given_back:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.3)
+    assert given_back == [3]
 
 
 async def test_what_nobody_waits_for_needs_an_idle_model(scheduler: Scheduler, model: Model) -> None:

@@ -48,11 +48,19 @@ def fuzz(language: str, n_steps: int, seed: int) -> float:
         elif kind < 88:
             state = rng.choice(states)
             place = rng.randrange(len(text))
-            state.meets(text[place : place + rng.randrange(400)])
+            state.reach(text[place : place + rng.randrange(400)], lenient=rng.random() < 0.8)
         elif kind < 92:
             state = rng.choice(states)
             rng.choice(
-                (state.complete, state.expected, state.depth, state.stacks, state.end_error, lambda s=state: hash(s))
+                (
+                    state.complete,
+                    state.expected,
+                    state.depth,
+                    state.unfinished,
+                    state.stacks,
+                    state.end_error,
+                    lambda s=state: hash(s),
+                )
             )()
         elif kind < 98:
             cut = text[: rng.randrange(min(len(text), 3000) + 1)]

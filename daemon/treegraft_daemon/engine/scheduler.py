@@ -33,6 +33,8 @@ GRACE_S = 0.25
 # After a failed load the next request tries again, but not sooner: a missing file costs one look per keystroke else.
 RELOAD_AFTER_S = 5.0
 MAX_WAITING_PER_CLIENT = 128
+# What requests took and gave back, 30 MB, goes back to the system when none came for so long; that takes 6 ms.
+QUIET_S = 5.0
 
 
 class Job:
@@ -141,6 +143,7 @@ class Scheduler:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._worker = threading.Thread(target=self._work, name="model", daemon=True)
         self._law: Law | None = None
+        self._tidying: asyncio.TimerHandle | None = None
         self._failed_at = 0.0
         self._failure: Exception | None = None
         self.state = "loading"
@@ -230,6 +233,9 @@ class Scheduler:
             self._ahead = None
         with self._lock:
             self._turns.remove(job)
+        if self._tidying is not None:
+            self._tidying.cancel()
+        self._tidying = job.answer.get_loop().call_later(QUIET_S, _trim)
         if job.answer.cancelled():
             return
         error = job.answer.exception()
@@ -322,6 +328,11 @@ def _return_memory() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+    _trim()
+
+
+def _trim() -> None:
+    """Give what the allocator has free back to the system."""
     with suppress(OSError, AttributeError):  # glibc only
         ctypes.CDLL(None).malloc_trim(0)
 
