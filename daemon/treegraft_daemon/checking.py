@@ -96,9 +96,8 @@ def check_file(path: Path, read: Callable[[Path, int], bytes]) -> Finding | None
     at_end = offset >= end
     offset = min(offset, end)
     found = "end of file" if at_end else _found_at(text, offset)
-    # The tables know nothing of overlays: what was refused may be among what they offer.
-    before = text[: min(parsed.first_error, offset)]
-    expected = [name for name in _names(grammar.parse(before).state) if name != found]
+    gap = min(parsed.first_error, offset)
+    expected = [name for name in _names(grammar.parse(text[:gap]).state, text[gap:offset]) if name != found]
     message = f"unexpected {found}" + (f", expected {_listed(expected)}" if expected else "")
     start = text.rfind(b"\n", 0, offset) + 1
     column = len(text[start:offset].decode("utf-8", "replace")) + 1
@@ -113,10 +112,19 @@ def _found_at(text: bytes, offset: int) -> str:
     return repr(word[0]) if word else "end of line"
 
 
-def _names(state: ParseState) -> list[str]:
-    """What may come next, as a person would say it: what closes, kinds of things, signs, keywords."""
-    names = {_said(name, is_literal) for name, is_literal in state.alternatives()} - {""}
-    return sorted(names, key=_order)
+def _names(state: ParseState, gap: bytes) -> list[str]:
+    """What may come behind `gap`, as a person would say it: what closes, kinds of things, signs, keywords."""
+    found = state.alternatives()
+    # The tables know nothing of overlays. What is spelled as it is named can be tried.
+    refused = {name for name, is_literal in found if is_literal and not _may_come(state, gap, name)}
+    return sorted({_said(name, is_literal) for name, is_literal in found if name not in refused} - {""}, key=_order)
+
+
+def _may_come(state: ParseState, gap: bytes, literal: str) -> bool:
+    if not literal.isprintable():
+        return True
+    blank = b" " if not gap and literal[0].isalpha() else b""
+    return state.step(gap + blank + literal.encode()) is not None
 
 
 _CLOSERS = ("')'", "']'", "'}'", "':'", "';'", "','", "end of line")

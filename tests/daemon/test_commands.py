@@ -96,6 +96,9 @@ def test_check_says_what_could_stand_there_in_words(tmp_path: Path, capsys: pyte
         ("a.py", "x = (1, 2\ny = 3\n", ":2:1: error: unexpected 'y', expected ')', ',', "),
         ("a.js", "f(a b)\n", ":1:5: error: unexpected 'b', expected ')', ',', "),
         ("a.go", "package p\nfunc f()\n{\n}\n", ":3:1: error: unexpected '{', expected "),
+        # What the grammar alone would take is not offered.
+        ("b.py", "f(a=1, b)\n", ":1:9: error: unexpected ')', expected '='\n"),
+        ("b.js", "var {a};\n", ":1:8: error: unexpected ';', expected '='\n"),
         ("a.json", '{"a" 1}', ":1:6: error: unexpected '1', expected ':'\n"),
     ):
         path = tmp_path / name
