@@ -97,7 +97,8 @@ def check_file(path: Path, read: Callable[[Path, int], bytes]) -> Finding | None
     offset = min(offset, end)
     found = "end of file" if at_end else _found_at(text, offset)
     gap = min(parsed.first_error, offset)
-    expected = [name for name in _names(grammar.parse(text[:gap]).state, text[gap:offset]) if name != found]
+    state = grammar.parse(text[:gap]).state
+    expected = [name for name in _names(state, text[gap:offset], _lacking(language, state)) if name != found]
     message = f"unexpected {found}" + (f", expected {_listed(expected)}" if expected else "")
     start = text.rfind(b"\n", 0, offset) + 1
     column = len(text[start:offset].decode("utf-8", "replace")) + 1
@@ -112,9 +113,17 @@ def _found_at(text: bytes, offset: int) -> str:
     return repr(word[0]) if word else "end of line"
 
 
-def _names(state: ParseState, gap: bytes) -> list[str]:
+def _lacking(language: str, state: ParseState) -> list[str]:
+    """What an unfinished statement may lack; it may stand behind a line break, of which the tables do not tell."""
+    from treegraft_grammars.overlays import overlay_for
+
+    overlay = overlay_for(language) if state.unfinished() else None
+    return [name for one in overlay.unfinished for name in one.settlers] if overlay else []
+
+
+def _names(state: ParseState, gap: bytes, lacking: list[str]) -> list[str]:
     """What may come behind `gap`, as a person would say it: what closes, kinds of things, signs, keywords."""
-    found = state.alternatives()
+    found = [*state.alternatives(), *((name, True) for name in lacking)]
     # The tables know nothing of overlays. What is spelled as it is named can be tried.
     refused = {name for name, is_literal in found if is_literal and not _may_come(state, gap, name)}
     return sorted({_said(name, is_literal) for name, is_literal in found if name not in refused} - {""}, key=_order)

@@ -98,6 +98,7 @@ def test_check_says_what_could_stand_there_in_words(tmp_path: Path, capsys: pyte
         ("a.go", "package p\nfunc f()\n{\n}\n", ":3:1: error: unexpected '{', expected "),
         # What the grammar alone would take is not offered.
         ("b.py", "f(a=1, b)\n", ":1:9: error: unexpected ')', expected '='\n"),
+        ("c.py", "try:\n    a\nb\n", ":3:1: error: unexpected 'b', expected 'except' or 'finally'\n"),
         ("b.js", "var {a};\n", ":1:8: error: unexpected ';', expected '='\n"),
         ("a.json", '{"a" 1}', ":1:6: error: unexpected '1', expected ':'\n"),
     ):
