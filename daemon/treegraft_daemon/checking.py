@@ -114,11 +114,11 @@ def _found_at(text: bytes, offset: int) -> str:
 
 
 def _lacking(language: str, state: ParseState) -> list[str]:
-    """What an unfinished statement may lack; it may stand behind a line break, of which the tables do not tell."""
+    """Keywords of what an unfinished statement lacks; they may stand behind a line break, of which the tables do not tell."""
     from treegraft_grammars.overlays import overlay_for
 
     overlay = overlay_for(language) if state.unfinished() else None
-    return [name for one in overlay.unfinished for name in one.settlers] if overlay else []
+    return [name for one in overlay.unfinished for name in one.words] if overlay else []
 
 
 def _names(state: ParseState, gap: bytes, lacking: list[str]) -> list[str]:
@@ -132,8 +132,10 @@ def _names(state: ParseState, gap: bytes, lacking: list[str]) -> list[str]:
 def _may_come(state: ParseState, gap: bytes, literal: str) -> bool:
     if not literal.isprintable():
         return True
-    blank = b" " if not gap and literal[0].isalpha() else b""
-    return state.step(gap + blank + literal.encode()) is not None
+    tried = literal.encode()
+    if literal[0].isalpha():  # a word is whole between blanks: `except` may become a name, `except ` may not
+        tried = (b"" if gap else b" ") + tried + b" "
+    return state.step(gap + tried) is not None
 
 
 _CLOSERS = ("')'", "']'", "'}'", "':'", "';'", "','", "end of line")

@@ -110,6 +110,14 @@ def test_check_says_what_could_stand_there_in_words(tmp_path: Path, capsys: pyte
         assert "_" not in out.split(", expected", 1)[1]
 
 
+def test_check_offers_words_of_the_language_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.py"
+    path.write_text("try:\n    x = = 1\n")
+    assert main(["check", "--json", str(path)]) == 1
+    out = capsys.readouterr().out
+    assert "'lambda'" in out and "clause" not in out and "'except'" not in out
+
+
 def test_check_of_a_folder_and_of_what_is_not_trusted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "node_modules").mkdir()
     for name, text in (("a.py", "x = 1\n"), ("b.py", "x = = 1\n"), ("c.md", "# a\n"), ("node_modules/d.js", "f(")):

@@ -69,13 +69,14 @@ class Order:
 class Unfinished:
     """A statement that lacks something as long as it ends in one of the phrases `bodies`.
 
-    opener: the terminal that it begins with. settlers: terminals and phrases of what it lacks.
+    opener: the terminal that it begins with. words: keywords of what it lacks; phrases: those that it may end in.
     """
 
     statement: str
     opener: str
     bodies: tuple[str, ...]
-    settlers: tuple[str, ...]
+    words: tuple[str, ...]
+    phrases: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,7 @@ class Overlay:
             yield from (("tag_part", name) for name in (self.tags.opening, *self.tags.parts))
         for one in self.unfinished:
             yield "opens", one.opener
-            yield from (("settles", name) for name in one.settlers)
+            yield from (("settles", name) for name in (*one.words, *one.phrases))
         if self.order is not None:
             yield from (("ordered", name) for name in self.order.ordered)
             yield from (("named", name) for name in self.order.named)

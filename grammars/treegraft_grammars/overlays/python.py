@@ -43,7 +43,8 @@ OVERLAY = Overlay(
             "try_statement",
             opener="try",
             bodies=("block", "_simple_statements"),
-            settlers=("except", "except_clause", "finally", "finally_clause", "try_statement_repeat1"),
+            words=("except", "finally"),
+            phrases=("except_clause", "finally_clause", "try_statement_repeat1"),
         ),
     ),
     # `a := b` needs brackets, and `a as b` is said of what is imported, opened or matched only.
