@@ -219,13 +219,15 @@ cdef class Simulator:
             "unfinished": RULE_UNFINISHED,
         }
         n = 0
-        firsts = self._any_symbols(a)
+        # Pairs are of terminals: a phrase of that name would be no use of theirs.
+        symbols_of = self._symbols if kind == "pair" else self._any_symbols
+        firsts = symbols_of(a)
         if kind == "statement":
             # `object` is a phrase of TypeScript and a keyword of it; the states of keywords may be shared.
             firsts = [symbol for symbol in firsts if symbol >= self.native.tables.abi.n_tokens] or firsts
         for first in firsts:
-            for second in self._any_symbols(b) if b else [0]:
-                for third in self._any_symbols(c) if c else [0]:
+            for second in symbols_of(b) if b else [0]:
+                for third in symbols_of(c) if c else [0]:
                     if not tables_add_rule(&self.native.tables, kinds[kind], first, second, third):
                         raise MemoryError
                     n += 1

@@ -2,9 +2,9 @@
 
 Cuts holes into real files of held-out packages (nobody here wrote them) at random places, mid-token too, completes them
 with and without the constraint, and asks a real tree-sitter parse from nothing and the language's own parser, where one
-is on this machine (those of judges.py), whether the completion added an error. Two kinds of hole: a random middle is taken out, or the cursor stands at the end of a
-half-typed line with the rest of the file below. Prints a markdown table; exits 1 when a constrained completion adds an
-error or fewer than 85 % of the requests return something.
+is on this machine (those of judges.py), whether the completion added an error. Two kinds of hole: a random middle is
+taken out, or the cursor stands at the end of a half-typed line with the rest of the file below. Prints a markdown table;
+exits 1 when a constrained completion adds an error or fewer than 85 % of the requests return something.
 """
 
 from __future__ import annotations
@@ -115,14 +115,14 @@ def measure(law: Law, drawn: list[Context], *, constraint: bool) -> Tally:
 
 def judge(tally: Tally, completed: list[tuple[Context, bytes]], *, constraint: bool) -> None:
     """Asks the language's own parser, of the texts that it took before."""
-    verdicts = JUDGES.get(completed[0][0].language) if completed else None
+    if not completed or completed[0][0].language not in JUDGES:
+        return
+    verdicts = JUDGES[completed[0][0].language]
     try:
-        before = verdicts([context.prefix + context.suffix for context, _ in completed]) if verdicts else []
+        before = verdicts([context.prefix + context.suffix for context, _ in completed])
     except NoJudge:
         return
-    usable = [it for it, is_valid in zip(completed, before, strict=False) if is_valid]
-    if verdicts is None or not usable:
-        return
+    usable = [it for it, is_valid in zip(completed, before, strict=True) if is_valid]
     after = verdicts([context.prefix + text + context.suffix for context, text in usable])
     tally.n_judged, tally.n_valid = len(after), sum(after)
     for (context, text), is_valid in zip(usable, after, strict=True):

@@ -374,25 +374,25 @@ static const VersionSet *read_tail(Simulator *simulator, const Frontier *self) {
     return run->reached.n ? &run->reached : &run->pending;
 }
 
-uint32_t frontier_depth(Simulator *simulator, const Frontier *self) {
-    const VersionSet *versions = read_tail(simulator, self);
-    uint32_t depth = UINT32_MAX;
-    for (uint32_t i = 0; i < versions->n; i++) {
-        uint32_t n = stack_depth(&simulator->tables, self->arena, versions->at[i].node, UINT32_MAX);
-        if (n < depth) depth = n;
-    }
-    return depth == UINT32_MAX ? 0 : depth;
-}
-
-uint32_t frontier_unfinished(Simulator *simulator, const Frontier *self) {
-    if (!(simulator->tables.marks_used & MARK_OPENS)) return 0;
+/* The least that is counted on any reading's stack. */
+static uint32_t least_of(Simulator *simulator, const Frontier *self, uint32_t count(const Tables *, const Arena *, uint32_t)) {
     const VersionSet *versions = read_tail(simulator, self);
     uint32_t least = UINT32_MAX;
     for (uint32_t i = 0; i < versions->n; i++) {
-        uint32_t n = stack_unfinished(&simulator->tables, self->arena, versions->at[i].node);
+        uint32_t n = count(&simulator->tables, self->arena, versions->at[i].node);
         if (n < least) least = n;
     }
     return least == UINT32_MAX ? 0 : least;
+}
+
+static uint32_t whole_depth(const Tables *tables, const Arena *arena, uint32_t node) {
+    return stack_depth(tables, arena, node, UINT32_MAX);
+}
+
+uint32_t frontier_depth(Simulator *simulator, const Frontier *self) { return least_of(simulator, self, whole_depth); }
+
+uint32_t frontier_unfinished(Simulator *simulator, const Frontier *self) {
+    return simulator->tables.marks_used & MARK_OPENS ? least_of(simulator, self, stack_unfinished) : 0;
 }
 
 uint32_t frontier_stack(const Frontier *self, uint32_t idx, uint16_t *states, uint32_t cap) {
