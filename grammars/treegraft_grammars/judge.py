@@ -64,6 +64,7 @@ class Judge:
         except ValueError as problem:  # an ABI outside what the library reads
             raise registry.UnsupportedGrammar(f"cannot judge {language}: {problem}") from problem
         self._parser = Parser(self._language)
+        self._hangs = registry.row_of(language).hangs
         # The last texts, each with what it is without its completion, and their trees; latest first.
         self._kept: list[tuple[bytes, bytes, Tree]] = []
         # How the last broken text began, and where its first error was: as in all texts that begin so.
@@ -73,6 +74,7 @@ class Judge:
         """Whether inserting `completion` between `prefix` and `suffix` adds a syntax error, by the rules above."""
         if not completion.strip():
             return False
+        suffix = self._ended(suffix)
         base = prefix + suffix
         if not self._parse(prefix + completion + suffix, base).root_node.has_error:
             return False
@@ -89,6 +91,7 @@ class Judge:
         """
         if not completion:
             return False
+        suffix = self._ended(suffix)
         base, joint = prefix + suffix, len(prefix) + len(completion)
         after = self._parse(prefix + completion + suffix, base)
         if not _may_swallow(after, len(prefix), joint):
@@ -111,6 +114,7 @@ class Judge:
 
     def first_error(self, text: bytes) -> int | None:
         """Byte offset of the first error of `text`, None if it parses clean."""
+        text = self._ended(text)
         if self._first is not None and text.startswith(self._first[0]):
             return self._first[1]
         tree = self._parse(text)
@@ -142,8 +146,12 @@ class Judge:
         return _by_nodes(_errors(old), _errors(new), prefix, completion, suffix)
 
     def tree(self, text: bytes) -> Tree:
-        """tree-sitter's tree of `text`."""
-        return self._parse(text)
+        """tree-sitter's tree of `text`, a line break added at its end where the grammar needs one."""
+        return self._parse(self._ended(text))
+
+    def _ended(self, text: bytes) -> bytes:
+        """A scanner that never stops cannot be interrupted: it must not see such an end."""
+        return text + b"\n" if self._hangs and not text.endswith(b"\n") else text
 
     def _parse(self, text: bytes, base: bytes | None = None) -> Tree:
         """The tree of `text`, by edits of a kept one if it may be; `base` is the text without its completion.

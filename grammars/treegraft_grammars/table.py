@@ -27,6 +27,7 @@ class Language:
     probes: continuations that show that an unfinished text can go on, where the general ones of the simulator do not.
     horizon: how many bytes from a short token on may tell what it is, 0 for all: some scanners look to the end of the file for
     the end of something that never comes, and the file would be read again with each key.
+    hangs: its scanner never stops at the end of some unfinished texts that do not end with a line break.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Language:
     known_gaps: str = ""
     probes: tuple[str, ...] = ()
     horizon: int = 0
+    hangs: bool = False
 
     @property
     def package(self) -> str:
@@ -132,7 +134,7 @@ LANGUAGES: tuple[Language, ...] = (
         extensions=(".rb", ".rake", ".gemspec", ".ru", ".rbw", ".podspec"),
         file_names=("Rakefile", "Gemfile", "Podfile", "Vagrantfile", "Guardfile", "Capfile", "Brewfile", "Fastfile"),
         interpreters=("ruby", "jruby", "rake"),
-        module="tree_sitter_ruby", probes=("=end\n", "\n=end\n"), known_gaps="takes commands without brackets where ruby wants a comma",
+        module="tree_sitter_ruby", probes=(*_rests("begin\n=end\n", 7),), known_gaps="takes commands without brackets where ruby wants a comma",
         extra=MORE,
     ),
     Language(
@@ -204,7 +206,7 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("kotlin",),
         extensions=(".kt", ".kts"),
         interpreters=("kotlin", "kscript"),
-        module="tree_sitter_kotlin",
+        module="tree_sitter_kotlin", probes=("a fun", " fun"), hangs=True,
         extra=MORE,
     ),
     Language(
@@ -228,7 +230,7 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("haskell",),
         extensions=(".hs",),
         interpreters=("runghc", "runhaskell"),
-        module="tree_sitter_haskell", known_gaps="a few contexts of instances over several lines are refused until they close", probes=("A", "A where", *_rests("endif\n", 5), *_rests("else\n", 3)[1:], *_rests("def\n", 2), "a) => A a where", ") => A a where", "A a) => A a where", "a) = a", ") = a", "a a) = a"),
+        module="tree_sitter_haskell", known_gaps="a few contexts of instances over several lines are refused until they close", probes=("A", "A where", *_rests("endif\n", 5), *_rests("else\n", 3)[1:], *_rests("def\n", 2), "a) => A a where", ") => A a where", "A a) => A a where", " A a) => A a where", " ) => A a where", " => A a where", "=> A a where", "a)) => A a where", "a) = a", ") = a", "a a) = a"),
         extra=MORE,
     ),
     Language(
@@ -259,7 +261,7 @@ LANGUAGES: tuple[Language, ...] = (
         module="tree_sitter_elixir",
         extra=MORE,
         licence="Apache-2.0",
-        probes=("a: 0", ": 0"),
+        probes=("a: 0", ": 0", " in a"),
     ),
     Language(
         name="julia",
@@ -275,7 +277,7 @@ LANGUAGES: tuple[Language, ...] = (
         extensions=(".pl", ".pm", ".t", ".psgi"),
         file_names=("cpanfile",),
         interpreters=("perl",),
-        module="tree_sitter_perl",
+        module="tree_sitter_perl", probes=('a]"', ']"', "'}\"", "a'}\"", "a|", "a!", "a}", "a#", "a}}"), hangs=True,
         extra=MORE,
     ),
     Language(

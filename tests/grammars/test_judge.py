@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import statistics
+import subprocess
+import sys
 import sysconfig
 import time
 from pathlib import Path
@@ -24,6 +26,20 @@ def check(language: str, text: str, *, fits: list[str], adds: list[str]) -> None
         expected = completion in adds
         assert judge.adds_error(prefix, completion.encode(), suffix) == expected, completion
         assert adds_error_slow(language, prefix, completion.encode(), suffix) == expected, completion
+
+
+@pytest.mark.parametrize(
+    ("language", "prefix"),
+    [("kotlin", "class A {\n  var x: B? = null\n\n  @J"), ("perl", "print <<EOT;\na $f.")],
+)
+def test_a_scanner_that_never_stops_is_not_asked(language: str, prefix: str) -> None:
+    """tree-sitter cannot be interrupted there: the scanner looks for a blank behind an annotation, or the end of a line."""
+    program = (
+        f"from treegraft_grammars.judge import Judge; judge, prefix = Judge({language!r}), {prefix.encode()!r}; "
+        "judge.adds_error(prefix, b'vm', b''); judge.swallows(prefix, b'vm /* a', b''); print(judge.first_error(prefix))"
+    )
+    judged = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert judged.stdout.strip() != "None"  # what is unfinished stays so
 
 
 def test_a_clean_document_stays_clean() -> None:

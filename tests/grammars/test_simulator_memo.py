@@ -8,6 +8,7 @@ import re
 import pytest
 
 from reading import texts
+from treegraft_grammars import grammar_for
 from treegraft_grammars.constraint import Grammar
 from treegraft_grammars.overlays import overlay_for
 from treegraft_grammars.registry import load
@@ -91,3 +92,12 @@ def test_short_texts_with_zero_bytes_are_other_texts() -> None:
         following = state.step(bytes([byte]))
         assert following is not None, place
         state = following
+
+
+def test_words_of_hex_digits_are_other_words() -> None:
+    """Behind `#` a colour was once refused where a word had been."""
+    seasoned = grammar_for("css")
+    state = seasoned.start().step(b"a {\n  color: #cc")
+    assert state is not None
+    assert state.step(b"he") is None
+    assert state.step(b"cc") is not None

@@ -157,6 +157,8 @@ static bool read_on(Simulator *simulator, const Frontier *self, const uint8_t *d
     simulator_add_readings(simulator, self);
     simulator->run.lowest = 0;
     if (!simulator_go(simulator)) return false;
+    /* It needs no end: anything that it goes on with will do. */
+    if (simulator->run.witness && self->in_token) simulator->probes.closer = simulator->probes.single['a'];
     if (simulator->run.witness) return true;
     return simulator->run.pending.n && witness_known(simulator, *text);
 }
@@ -201,7 +203,7 @@ static bool is_in_token(const Run *run, const Text *text, uint32_t offset) {
  * read to the end of the text without the probe, too, so nothing else is undecided. */
 static bool stays_in_token(Simulator *simulator, const Frontier *self, const Text *text) {
     if (!self->in_token || simulator->probes.n_suffixes == 0) return false;
-    Piece probe = simulator->probes.suffixes[simulator->probes.order[0]];
+    Piece probe = simulator->probes.suffixes[simulator->probes.closer];
     memcpy((uint8_t *)text->bytes + text->length, probe.bytes, probe.length);
     Text longer = *text;
     longer.length += probe.length;
@@ -209,6 +211,14 @@ static bool stays_in_token(Simulator *simulator, const Frontier *self, const Tex
     simulator_add_readings(simulator, self);
     return simulator_go(simulator) && simulator->run.witness &&
            is_in_token(&simulator->run, text, self->readings[0].offset);
+}
+
+/* What the lexer need not find out again about the token that the tail ends in. */
+static void begin_token(LongToken *long_token, const Frontier *self, const Text *text) {
+    const Reading *it = &self->readings[0];
+    *long_token = (LongToken){.is_begun = true, .state = self->arena->nodes[it->node].state, .offset = it->offset,
+                              .scan = it->scan, .n_undecided = self->n_tail,
+                              .n_shared = text->length - utf8_partial(text->bytes, text->length)};
 }
 
 /* The frontier that a successful `read_on` leads to. */
@@ -234,10 +244,7 @@ Frontier *frontier_step(Simulator *simulator, const Frontier *self, const uint8_
     if (self->in_token) {
         if (!join(simulator, self, data, length, &text)) return NULL;
         if (keeps_in_token(self, data, length)) return go_on(self, &text);
-        const Reading *it = &self->readings[0];
-        *long_token = (LongToken){.is_begun = true, .state = self->arena->nodes[it->node].state, .offset = it->offset,
-                                  .scan = it->scan, .n_undecided = self->n_tail,
-                                  .n_shared = text.length - utf8_partial(text.bytes, text.length)};
+        begin_token(long_token, self, &text);
         if (stays_in_token(simulator, self, &text)) {
             long_token->is_begun = false;
             return go_on(self, &text);
@@ -340,7 +347,9 @@ uint32_t frontier_reach(Simulator *simulator, const Frontier *self, const uint8_
         run->between = note_place;
         run->listener = &notes;
     }
+    if (self->in_token) begin_token(&simulator->lexer.long_token, self, &text);
     bool is_sure = simulator_go(simulator);
+    simulator->lexer.long_token.is_begun = false;
     uint32_t reach = notes.known ? length + 1 - notes.verdict : run->accepted ? length + 1 : 0;
     if (!run->accepted && run->died_at > self->n_tail + reach) reach = run->died_at - self->n_tail;
     if (!is_sure) return 0;

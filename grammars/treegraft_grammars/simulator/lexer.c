@@ -7,7 +7,7 @@
 enum { UTF8_LONGEST = 4, UNDEFINED = 0xFFFFFFFF, CHARACTER_INVALID = -1, BYTE_ORDER_MARK = 0xFEFF };
 
 /* A scanner that asks for more at the end of the text this often never stops by itself. */
-enum { MAX_IDLE = 1 << 14 };
+enum { MAX_IDLE = 1 << 10 };
 
 /* How many bytes a valid sequence with this lead and second byte has; 0 if they cannot begin one. */
 static uint32_t utf8_length(uint8_t lead, uint8_t second) {
@@ -225,6 +225,7 @@ static bool scan_external(Lexer *self, Tables *tables, Arena *arena, uint16_t ex
     bool found = false;
     if (_setjmp(self->escape)) {
         self->can_escape = false;
+        finish(self);
         self->n_hangs++;
         arena->failed = true;
         payload_drop(self, tables);
@@ -272,6 +273,7 @@ static Token read_in_view(Lexer *self, Tables *tables, Arena *arena, uint16_t st
         if (mode.external_lex_state != 0 && !self->is_quiet[attempt]) {
             token.external = scan_external(self, tables, arena, mode.external_lex_state, offset, scan, &token);
             self->scanner_touched |= self->touched;
+            if (arena->failed) return (Token){.scan = scan, .touched = true};
             /* Empty tokens that change nothing would be read for ever. */
             if (token.external && self->token_end <= offset && token.scan == scan) {
                 self->asked_state |= !in_error_mode;

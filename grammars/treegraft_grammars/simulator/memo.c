@@ -20,7 +20,8 @@ static uint32_t ordinary_word(const Probes *probes, const uint8_t *bytes, uint32
     uint32_t n = 0;
     while (n < length && is_word(bytes[length - n - 1])) n++;
     if (n < MIN_WORD || !begins_word(bytes[length - n])) return 0;
-    if (n < length && bytes[length - n - 1] >= 0x80) return 0;
+    /* Behind these a word may be digits of a colour or of a character, a few of which are taken apart from the rest. */
+    if (n < length && (bytes[length - n - 1] >= 0x80 || strchr("#\\", bytes[length - n - 1]))) return 0;
     for (uint32_t k = n; k <= length && k <= probes->max_literal; k++) {
         uint32_t from, to;
         probes_range(probes, bytes + length - k, k, &from, &to);
@@ -48,8 +49,8 @@ static uint32_t kinds_of(const uint8_t *word, uint32_t n) {
     uint32_t kinds = 0;
     for (uint32_t i = 0; i < n; i++) {
         uint8_t c = word[i];
-        uint32_t kind = c == '_' ? 1 : c <= '9' ? 2 : c <= 'Z' ? 4 : 8;
-        kinds |= i == 0 ? kind << 4 : kind;
+        uint32_t kind = c == '_' ? 1 : c <= '9' ? 2 : c <= 'F' ? 4 : c <= 'Z' ? 8 : c <= 'f' ? 16 : 32;
+        kinds |= i == 0 ? kind << 6 : kind;
     }
     return 0x8000 | kinds;
 }

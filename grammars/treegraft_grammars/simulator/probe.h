@@ -22,6 +22,7 @@ typedef struct {
     uint32_t n_general;   /* those of every grammar; behind them the grammar's own */
     uint16_t single[128]; /* of each printable character: which suffix it is, alone */
     uint16_t *order; /* indices of suffixes; the one that helped last comes first */
+    uint16_t closer; /* the suffix that a long undecided text could end with last */
     uint32_t cap_order;
 } Probes;
 

@@ -597,7 +597,15 @@ static void read_token(Run *self, Version version) {
             has_token = tables_lex_mode(tables, state).lex_state != ABI_NO_LOOKAHEAD;
             before = version;
             if (has_token) {
+                uint64_t n_hangs = self->lexer->n_hangs;
                 token = lexer_read(self->lexer, tables, arena, state, version.offset, version.scan);
+                if (self->mode == RUN_READ && self->lexer->n_hangs > n_hangs) {
+                    /* The scanner never stops at the end of the text; more text may let it go on. */
+                    arena->failed = false;
+                    if (!version.guessing) versions_add(&self->pending, arena, version);
+                    die(self, before, token.start);
+                    return;
+                }
                 if (self->lexer->looked_at + 1 >= self->mark) {
                     if (self->trace.n < RUN_MAX_READS)
                         self->trace.at[self->trace.n] = (Read){version.offset, version.scan, state};

@@ -54,6 +54,9 @@ static bool holds(Search *self, const uint8_t *probe, uint32_t length) {
     return !self->whole || reads(self, self->whole, text, mark);
 }
 
+/* A long undecided text is the inside of something that ends with a word, or of a comment or string. */
+static bool is_long(const Search *self) { return self->text.length - self->from > LONG_TEXT; }
+
 /* Single characters after which the lexers wanted more: paths to search on. */
 enum { MAX_LIVE = 2 };
 
@@ -181,6 +184,7 @@ static bool by_suffix(Search *self, Live *live) {
         uint32_t n_probes = self->n_probes;
         if (holds(self, probe.bytes, probe.length)) {
             probes_prefer(probes, place);
+            if (is_long(self)) probes->closer = (uint16_t)idx;
             return true;
         }
         if (self->n_probes == n_probes) continue; /* known to be dead, or out of budget */
@@ -389,9 +393,12 @@ static bool may_be_before_indentation(const Search *self) {
 
 /* What ends the grammar's long tokens is among the continuations of its own. */
 static bool by_own(Search *self) {
-    const Probes *probes = &self->simulator->probes;
-    for (uint32_t i = probes->n_general; i < probes->n_suffixes; i++)
-        if (holds(self, probes->suffixes[i].bytes, probes->suffixes[i].length)) return true;
+    Probes *probes = &self->simulator->probes;
+    for (uint32_t i = probes->n_general; i < probes->n_suffixes; i++) {
+        if (!holds(self, probes->suffixes[i].bytes, probes->suffixes[i].length)) continue;
+        if (is_long(self)) probes->closer = (uint16_t)i;
+        return true;
+    }
     return false;
 }
 
@@ -399,15 +406,13 @@ static bool search(Search *self) {
     uint32_t length = self->text.length;
     uint8_t last = length ? self->text.bytes[length - 1] : ' ';
     bool is_blank = last == ' ' || last == '\n' || last == '\t' || last == '\r' || last == '\f';
-    /* A long undecided text is the inside of something that ends with a word: a heredoc. Tried last, it would be beyond
-     * the bytes that may be read again. */
-    bool is_long = length - self->from > LONG_TEXT;
-    if (is_long && (by_own(self) || by_scanner_words(self))) return true;
+    /* Tried last, what ends a heredoc would be beyond the bytes that may be read again. */
+    if (is_long(self) && (by_own(self) || by_scanner_words(self))) return true;
     if (by_open_tags(self, true) || by_overlap(self)) return true;
     Live live = {.n = 0};
     if (by_suffix(self, &live)) return true;
     if (is_blank && by_literal(self)) return true;
-    if (!is_long && (by_scanner_words(self) || by_open_tags(self, false))) return true;
+    if (!is_long(self) && (by_scanner_words(self) || by_open_tags(self, false))) return true;
     if (may_be_before_indentation(self) && by_indentation(self)) return true;
     if (is_blank) return false;
     return (!may_be_word(last) || is_number_end(self)) && by_search(self, &live);
