@@ -100,6 +100,7 @@ cdef extern from "frontier.h" nogil:
         uint8_t *tail
     ctypedef struct Lexer:
         uint32_t horizon
+        bint hides_tokens
     ctypedef struct Simulator_c "Simulator":
         Tables tables
         Lexer lexer
@@ -162,7 +163,7 @@ cdef class Simulator:
     cdef Simulator_c *native
     cdef object capsule
 
-    def __cinit__(self, capsule: object, uint32_t horizon = 0):
+    def __cinit__(self, capsule: object, uint32_t horizon = 0, bint hides_tokens = False):
         cdef AbiLanguage *abi
         if PyCapsule_IsValid(capsule, b"tree_sitter.Language"):
             abi = <AbiLanguage *> PyCapsule_GetPointer(capsule, b"tree_sitter.Language")
@@ -177,6 +178,7 @@ cdef class Simulator:
         if self.native == NULL:
             raise MemoryError("no memory for the tables of a grammar")
         self.native.lexer.horizon = horizon
+        self.native.lexer.hides_tokens = hides_tokens
 
     def __dealloc__(self):
         if self.native != NULL:

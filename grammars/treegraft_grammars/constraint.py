@@ -58,14 +58,16 @@ class Grammar:
         overlay: Overlay | None = None,
         probes: tuple[str, ...] = (),
         horizon: int = 0,
+        hides_tokens: bool = False,
     ) -> None:
-        """`capsule` is what the grammar package returns; `probes` and `horizon`: see the table of languages.
+        """`capsule` is what the grammar package returns; `probes`, `horizon` and `hides_tokens`: see the table of
+        languages.
 
         Raises UnsupportedGrammar for an ABI that we cannot read.
         """
         self.language = language
         try:
-            self._simulator = Simulator(capsule, horizon)
+            self._simulator = Simulator(capsule, horizon, hides_tokens)
         except UnsupportedAbi as error:
             raise UnsupportedGrammar(f"{language}: {error}") from None
         if overlay is not None:
@@ -216,6 +218,6 @@ def grammar_for(language: str, overlay: bool = True) -> Grammar:
     row = row_of(language)
     try:
         overlay_rules = overlay_for(language) if overlay else None
-        return Grammar(language, load(language), overlay_rules, row.probes, row.horizon)
+        return Grammar(language, load(language), overlay_rules, row.probes, row.horizon, row.hides_tokens)
     except LookupError as problem:
         raise UnsupportedGrammar(f"{row.package} has another version than this one knows: {problem}") from problem

@@ -27,6 +27,7 @@ class Language:
     probes: continuations that show that an unfinished text can go on, where the general ones of the simulator do not.
     horizon: how many bytes from a short token on may tell what it is, 0 for all: some scanners look to the end of the file for
     the end of something that never comes, and the file would be read again with each key.
+    hides_tokens: its scanner finds some tokens only when it is asked for all there are, as tree-sitter does after it found none.
     hangs: its scanner never stops at the end of some unfinished texts that do not end with a line break.
     """
 
@@ -44,6 +45,7 @@ class Language:
     known_gaps: str = ""
     probes: tuple[str, ...] = ()
     horizon: int = 0
+    hides_tokens: bool = False
     hangs: bool = False
 
     @property
@@ -117,8 +119,8 @@ LANGUAGES: tuple[Language, ...] = (
             "PKGBUILD", "APKBUILD",
         ),
         interpreters=("bash", "sh", "dash", "ash"),
-        aliases=("shell",), module="tree_sitter_bash", horizon=1000, probes=("\n)",),
-        known_gaps="a lone $ before a line break; backquotes in quotes, some conditions of [[ ]]; the end of a pattern is looked for in 1,000 bytes, by tree-sitter in the whole file",
+        aliases=("shell",), module="tree_sitter_bash", horizon=300, probes=("\n)",),
+        known_gaps="a lone $ before a line break; backquotes in quotes, some conditions of [[ ]]; the end of a pattern is looked for in 300 bytes, by tree-sitter in the whole file",
     ),
     Language(
         name="csharp",
@@ -214,7 +216,7 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("swift",),
         extensions=(".swift",),
         interpreters=("swift",),
-        module="tree_sitter_swift", probes=('"#', *_rests("rethrows {}", 8)[1:], *_rests("async {}", 5)[1:]),
+        module="tree_sitter_swift", probes=('"#', *_rests("rethrows {}", 8)[1:], *_rests("async {}", 5)[1:]), hides_tokens=True,
         extra=MORE, known_gaps="sending parameters, return id at the end of a block, casts of ()",
     ),
     Language(

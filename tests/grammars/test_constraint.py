@@ -46,7 +46,7 @@ def clean(language: str, n: int, seed: int = 0) -> list[tuple[str, bytes]]:
 def fresh(language: str) -> Grammar:
     """A simulator that was asked nothing yet."""
     row = row_of(language)
-    return Grammar(language, load(language), overlay_for(language), row.probes, row.horizon)
+    return Grammar(language, load(language), overlay_for(language), row.probes, row.horizon, row.hides_tokens)
 
 
 def after(grammar: Grammar, text: bytes) -> ParseState:
@@ -448,3 +448,18 @@ def test_verdicts_do_not_depend_on_what_was_asked_before(language: str) -> None:
 def test_a_word_behind_a_number_is_searched_for_alike_behind_every_number() -> None:
     grammar = fresh("python")
     assert after(grammar, b"x = 3j").step(b"o") and after(grammar, b"x = 3").step(b"o")
+
+
+def test_a_reading_that_only_the_error_state_goes_on_with_is_dead() -> None:
+    """Kotlin's scanner takes all that follows a quote for a string where any token may come."""
+    state = grammar_for("kotlin").start().step(b'@Suppress("A")\nprivate fun f(a: Int) {\n  if (a != 0) {\n    g(a)\n')
+    assert state is not None
+    assert len(state.pending) < 20
+
+
+def test_tokens_that_a_scanner_hides_are_waited_for() -> None:
+    """Swift's finds `#if` only where any token may come."""
+    state = grammar_for("swift").start().step(b"extension A {\n  ")
+    assert state is not None
+    for text in (b"#", b"#i", b"#if os(iOS)\n"):
+        assert state.step(text) is not None, text

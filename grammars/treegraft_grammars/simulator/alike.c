@@ -71,7 +71,13 @@ static void read_all(Alike *self, Lexer *lexer, Tables *tables, Arena *arena, co
             continue;
         }
         if (model != &none) *model = i;
+        uint64_t n_hangs = lexer->n_hangs;
         Token token = read_with(lexer, tables, arena, text, read, probe);
+        if (lexer_has_hung(lexer, arena, n_hangs)) {
+            self->kinds[i] = ALIKE_NOTHING;
+            self->decided[i] = false;
+            continue;
+        }
         uint64_t it = signature(lexer, &token, arena, read->offset, &text, text.length + probe->length);
         uint32_t kind = 0;
         while (kind < n_known && known[kind] != it) kind++;
@@ -90,18 +96,19 @@ static void fill(Alike *self, Lexer *lexer, Tables *tables, Arena *arena, const 
     lexer->asked_column = lexer->asked_state = false;
     lexer->is_quiet[0] = lexer->is_quiet[1] = is_quiet;
     /* What is decided without a probe is the same with all of them. */
+    uint64_t n_hangs = lexer->n_hangs;
     Token bare = read_with(lexer, tables, arena, text, read, &(Piece){.bytes = (const uint8_t *)""});
+    bool has_hung = lexer_has_hung(lexer, arena, n_hangs);
     set_token(self, lexer, tables, &bare, 0);
     memset(self->kinds, 0, sizeof self->kinds);
     memset(self->decided, !bare.touched, sizeof self->decided);
     if (bare.touched && !arena->failed) {
         /* Most often a scanner has seen enough before the probe begins, and need not be asked again. */
-        bool knows = is_quiet || lexer_finds_nothing(lexer, tables, arena, read->state, read->offset, read->scan);
+        bool knows = is_quiet || (!has_hung && lexer_finds_nothing(lexer, tables, arena, read->state, read->offset, read->scan));
         lexer->is_quiet[0] = knows;
         if (!arena->failed) read_all(self, lexer, tables, arena, probes, text, read);
     }
     lexer->is_quiet[0] = lexer->is_quiet[1] = false;
-    /* A scanner that hangs on one of them is not asked again. */
     if (arena->failed) memset(self->kinds, ALIKE_NOTHING, sizeof self->kinds);
     arena->failed = false;
     self->state = lexer->asked_state ? read->state : 0;
@@ -111,9 +118,10 @@ static void fill(Alike *self, Lexer *lexer, Tables *tables, Arena *arena, const 
 static bool is_quiet_at(Lexer *lexer, Tables *tables, Arena *arena, Text text, const Read *read) {
     lexer_set_text(lexer, text);
     lexer->asked_column = false;
+    uint64_t n_hangs = lexer->n_hangs;
     bool is_quiet = lexer_finds_nothing(lexer, tables, arena, read->state, read->offset, read->scan) &&
                     lexer_finds_nothing(lexer, tables, arena, ABI_ERROR_STATE, read->offset, read->scan);
-    return is_quiet && !lexer->asked_column;
+    return !lexer_has_hung(lexer, arena, n_hangs) && is_quiet && !lexer->asked_column;
 }
 
 /* NULL if nothing is known, and nothing is to be learnt or can be. */

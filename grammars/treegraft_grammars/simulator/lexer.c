@@ -267,9 +267,14 @@ static Token read_in_view(Lexer *self, Tables *tables, Arena *arena, uint16_t st
     self->looked_at = 0;
     self->spelled = 0;
     uint32_t furthest = UNDEFINED;
+    bool is_decided = false; /* that no token of the state's own mode begins here */
     for (int attempt = 0; attempt < 2; attempt++) {
         bool in_error_mode = attempt == 1;
-        if (in_error_mode) mode = tables_lex_mode(tables, ABI_ERROR_STATE), furthest = self->furthest;
+        if (in_error_mode) {
+            is_decided = !self->touched && !self->hides_tokens;
+            mode = tables_lex_mode(tables, ABI_ERROR_STATE);
+            furthest = self->furthest;
+        }
         if (mode.external_lex_state != 0 && !self->is_quiet[attempt]) {
             token.external = scan_external(self, tables, arena, mode.external_lex_state, offset, scan, &token);
             self->scanner_touched |= self->touched;
@@ -300,6 +305,11 @@ static Token read_in_view(Lexer *self, Tables *tables, Arena *arena, uint16_t st
     if (token.found && !token.external && token.symbol == abi->keyword_capture && token.symbol != 0) {
         self->spelled = keyword_at(self, tables, token.start, token.end);
         decide_keyword(tables, state, self->spelled, &token);
+    }
+    /* All tokens that the state takes are in its own mode: no more text makes one of the error state's token. */
+    if (is_decided && !(token.found && tables_row(tables, state)[token.symbol])) {
+        self->asked_state |= self->touched;
+        self->touched = false;
     }
     token.touched = self->touched;
     /* Whatever may come next in the error state says nothing about this one. */
@@ -402,6 +412,12 @@ Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint
     if (it->is_begun && it->state == state && it->offset == offset && it->scan == scan)
         return read_long(self, tables, arena, state, offset, scan);
     return read_in_views(self, tables, arena, state, offset, scan, 0);
+}
+
+bool lexer_has_hung(const Lexer *self, Arena *arena, uint64_t n_hangs) {
+    if (self->n_hangs == n_hangs) return false;
+    arena->failed = false;
+    return true;
 }
 
 bool lexer_finds_nothing(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan) {

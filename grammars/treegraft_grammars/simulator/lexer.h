@@ -71,6 +71,7 @@ typedef struct {
     bool uses_column;
     LongToken long_token;  /* whoever begins it takes it back when the text goes */
     SeenToken *seen;       /* SEEN_TOKENS slots, of one arena; whoever lends it takes it back when a text goes */
+    bool hides_tokens;     /* the scanner finds some tokens only when it is asked for all there are */
     uint32_t horizon;      /* not 0: bytes behind a token's beginning that must tell what it is, see `lexer_read` */
     void *payload;
     bool payload_made;
@@ -86,6 +87,9 @@ void lexer_set_text(Lexer *self, Text text);
 
 /* The token at `offset` in `state`, for a scanner in `scan`. */
 Token lexer_read(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan);
+
+/* Whether a scanner had to be left since there were `n_hangs`: it never stops at the end of the text. The arena goes on. */
+bool lexer_has_hung(const Lexer *self, Arena *arena, uint64_t n_hangs);
 
 /* Whether the external scanner finds nothing at `offset` in the mode of `state`, whatever follows the text. */
 bool lexer_finds_nothing(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan);

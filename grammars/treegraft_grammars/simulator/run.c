@@ -599,9 +599,8 @@ static void read_token(Run *self, Version version) {
             if (has_token) {
                 uint64_t n_hangs = self->lexer->n_hangs;
                 token = lexer_read(self->lexer, tables, arena, state, version.offset, version.scan);
-                if (self->mode == RUN_READ && self->lexer->n_hangs > n_hangs) {
-                    /* The scanner never stops at the end of the text; more text may let it go on. */
-                    arena->failed = false;
+                if (self->mode == RUN_READ && lexer_has_hung(self->lexer, arena, n_hangs)) {
+                    /* More text may let it go on. */
                     if (!version.guessing) versions_add(&self->pending, arena, version);
                     die(self, before, token.start);
                     return;
