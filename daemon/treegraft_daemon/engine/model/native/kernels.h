@@ -25,10 +25,31 @@ static inline __attribute__((always_inline)) WIDE NAME(load_codes)(const int8_t 
 #endif
 }
 
+/* The sums of four, to the last bit, side by side: half the work of one after the other. */
+static inline __attribute__((always_inline)) void NAME(sum_four)(const WIDE *x, float *out) {
+#ifdef __AVX2__
+    WIDE even = (WIDE)_mm256_permute2f128_ps((__m256)x[0], (__m256)x[2], 0x20);
+    WIDE odd = (WIDE)_mm256_permute2f128_ps((__m256)x[1], (__m256)x[3], 0x20);
+    even += (WIDE)_mm256_permute2f128_ps((__m256)x[0], (__m256)x[2], 0x31);
+    odd += (WIDE)_mm256_permute2f128_ps((__m256)x[1], (__m256)x[3], 0x31);
+    __m256 quarters = (__m256)((WIDE)_mm256_shuffle_ps((__m256)even, (__m256)odd, 0x44) +
+                               (WIDE)_mm256_shuffle_ps((__m256)even, (__m256)odd, 0xEE));
+    WIDE sums = (WIDE)quarters + (WIDE)_mm256_permute_ps(quarters, 0xB1);
+    out[0] = sums[0], out[1] = sums[2], out[2] = sums[4], out[3] = sums[6];
+#else
+    for (int i = 0; i < 4; i++)
+        out[i] = NAME(sum)(x[i]);
+#endif
+}
+
+static inline __attribute__((always_inline)) WIDE NAME(larger)(WIDE x, WIDE y) {
+    NAME(ints) is_first = x > y;
+    return (WIDE)(((NAME(ints))x & is_first) | ((NAME(ints))y & ~is_first));
+}
+
 /* e^x for x <= 88, in relative error 2e-7 (Cephes, expf.c). */
 static inline __attribute__((always_inline)) WIDE NAME(exp)(WIDE x) {
-    NAME(ints) large = x > -87.0f;
-    x = (WIDE)(((NAME(ints))x & large) | ((NAME(ints))NAME(all)(-87.0f) & ~large));
+    x = NAME(larger)(x, NAME(all)(-87.0f));
     WIDE n = x * 1.44269504f + 12582912.0f;  /* the low bits are now the nearest whole number */
     NAME(ints) exponent = ((NAME(ints))n) << 23;
     n -= 12582912.0f;
@@ -86,22 +107,33 @@ static inline __attribute__((always_inline)) void NAME(pair)(
     }
 }
 
-/* One row of the matrix times x. */
-static float NAME(row_times)(const Matrix *matrix, int row, const float *x) {
-    const int8_t *codes = matrix->codes + (int64_t)row * matrix->columns;
-    const float *scales = matrix->scales + (int64_t)row * (matrix->columns / GROUP);
-    WIDE total = NAME(all)(0);
-    for (int at = 0; at < matrix->columns; at += GROUP) {
-        __builtin_prefetch(codes + at + AHEAD);
-        WIDE a = NAME(load_codes)(codes + at) * NAME(load)(x + at);
-        WIDE b = NAME(load_codes)(codes + at + 8) * NAME(load)(x + at + 8);
-        for (int i = at + 16; i < at + GROUP; i += 16) {
-            a += NAME(load_codes)(codes + i) * NAME(load)(x + i);
-            b += NAME(load_codes)(codes + i + 8) * NAME(load)(x + i + 8);
-        }
-        total += (a + b) * scales[at / GROUP];
+/* Four rows of the matrix from `row` on, or the last one again, times x: into out[0] to out[3]. */
+static void NAME(four)(const Matrix *matrix, int row, int last, const float *x, float *out) {
+    int n = matrix->columns;
+    const int8_t *codes[4];
+    const float *scales[4];
+    WIDE totals[4];
+    for (int r = 0; r < 4; r++) {
+        int64_t at = row + r < last ? row + r : last - 1;
+        codes[r] = matrix->codes + at * n;
+        scales[r] = matrix->scales + at * (n / GROUP);
+        totals[r] = NAME(all)(0);
     }
-    return NAME(sum)(total);
+    for (int at = 0; at < n; at += GROUP) {
+        WIDE sums[4], y = NAME(load)(x + at);
+        for (int r = 0; r < 4; r++) {
+            __builtin_prefetch(codes[r] + at + AHEAD);
+            sums[r] = NAME(load_codes)(codes[r] + at) * y;
+        }
+        for (int i = at + 8; i < at + GROUP; i += 8) {
+            y = NAME(load)(x + i);
+            for (int r = 0; r < 4; r++)
+                sums[r] += NAME(load_codes)(codes[r] + i) * y;
+        }
+        for (int r = 0; r < 4; r++)
+            totals[r] += sums[r] * scales[r][at / GROUP];
+    }
+    NAME(sum_four)(totals, out);
 }
 
 /* Four wide rows [4, n] times `count` vectors [count, n], count <= 3: into out[m * stride] and the three after it. */
@@ -126,8 +158,7 @@ static inline __attribute__((always_inline)) void NAME(tile)(
         }
     }
     for (int m = 0; m < count; m++)
-        for (int r = 0; r < 4; r++)
-            out[m * stride + r] = NAME(sum)(sums[m][r]);
+        NAME(sum_four)(sums[m], out + m * stride);
 }
 
 /* Rows [first, last) of the matrix, at most BAND, times the vectors x [count, columns].
@@ -140,8 +171,8 @@ static void NAME(band)(
 ) {
     int n = matrix->columns;
     if (count == 1) {
-        for (int row = first; row < last; row++)
-            out[row - first] = NAME(row_times)(matrix, row, x);
+        for (int row = first; row < last; row += 4)
+            NAME(four)(matrix, row, last, x, out + (row - first));
         return;
     }
     if (count <= FEW) {
@@ -203,7 +234,20 @@ static inline __attribute__((always_inline)) void NAME(score)(
 ) {
     for (int q = 0; q < n_queries; q++) {
         const float *query = queries + q * dim;
-        for (int place = 0; place < n; place++) {
+        int place = 0;
+        for (; place + 4 <= n; place += 4) {
+            const float *key = keys + (int64_t)place * dim;
+            WIDE sums[4], x = NAME(load)(query);
+            for (int r = 0; r < 4; r++)
+                sums[r] = x * NAME(load)(key + r * dim);
+            for (int i = 8; i < dim; i += 8) {
+                x = NAME(load)(query + i);
+                for (int r = 0; r < 4; r++)
+                    sums[r] += x * NAME(load)(key + r * dim + i);
+            }
+            NAME(sum_four)(sums, scores + (int64_t)q * stride + place);
+        }
+        for (; place < n; place++) {
             const float *key = keys + (int64_t)place * dim;
             WIDE a = NAME(load)(query) * NAME(load)(key), b = NAME(load)(query + 8) * NAME(load)(key + 8);
             for (int i = 16; i < dim; i += 16) {
@@ -262,13 +306,15 @@ static void NAME(gather_dims)(
 
 /* scores [n] become shares that sum to 1. The buffer holds a multiple of 8; what is behind n becomes 0. */
 static void NAME(softmax)(float *scores, int n) {
-    float top = scores[0];
-    for (int i = 1; i < n; i++)
-        top = scores[i] > top ? scores[i] : top;
     int whole = (n + 7) / 8 * 8;
     for (int i = n; i < whole; i++)
         scores[i] = -INFINITY;
-    WIDE sums = NAME(all)(0);
+    WIDE tops = NAME(load)(scores), sums = NAME(all)(0);
+    for (int i = 8; i < whole; i += 8)
+        tops = NAME(larger)(tops, NAME(load)(scores + i));
+    float top = tops[0];
+    for (int i = 1; i < 8; i++)
+        top = tops[i] > top ? tops[i] : top;
     for (int i = 0; i < whole; i += 8) {
         WIDE e = NAME(exp)(NAME(load)(scores + i) - top);
         *(WIDE *)(scores + i) = e;
