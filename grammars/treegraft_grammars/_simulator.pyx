@@ -37,6 +37,7 @@ cdef extern from "frontier.h" nogil:
         MARK_OPENS
         MARK_SETTLES
         MARK_NAMED
+        MARK_ESCAPE
         MARK_STARRED
         MARK_UNPACKED
         MARK_BARRIER
@@ -84,6 +85,7 @@ cdef extern from "frontier.h" nogil:
         TagRule tags
         uint32_t *marks
         uint32_t marks_used
+        uint8_t escapes[128]
         uint16_t separator
     ctypedef struct Probes:
         uint32_t n_suffixes
@@ -244,13 +246,18 @@ cdef class Simulator:
             "name": MARK_NAME, "tag_name": MARK_TAG_NAME, "tag_joint": MARK_TAG_JOINT, "tag_part": MARK_TAG_PART,
             "named": MARK_NAMED, "starred": MARK_STARRED, "unpacked": MARK_UNPACKED, "barrier": MARK_BARRIER, "ordered": MARK_ORDERED,
             "item_word": MARK_ITEM_WORD, "item_start": MARK_ITEM_START, "item_rest": MARK_ITEM_REST,
-            "opens": MARK_OPENS, "settles": MARK_SETTLES,
+            "opens": MARK_OPENS, "settles": MARK_SETTLES, "escape": MARK_ESCAPE,
         }
         symbols = self._any_symbols(name)
         for symbol in symbols:
             self.native.tables.marks[<int> symbol] |= <uint32_t> marks[kind]
             self.native.tables.marks_used |= <uint32_t> marks[kind]
         return len(symbols)
+
+    def escape_with(self, characters: str) -> None:
+        """What may stand behind a backslash where the mark "escape" is, of ASCII."""
+        for character in characters.encode("ascii"):
+            self.native.tables.escapes[<int> character] = 1
 
     def keep_unbroken(self, name: str) -> int:
         """Where `name` may come, a line break is never skipped; how many symbols that concerned."""

@@ -98,7 +98,7 @@ LANGUAGES: tuple[Language, ...] = (
         file_names=(".babelrc", ".jshintrc", ".swcrc", ".watchmanconfig", "composer.lock", "Pipfile.lock"),
         module="tree_sitter_json", known_gaps="refuses exponents with a plus sign",
     ),
-    Language(name="go", lsp_ids=("go",), extensions=(".go",), aliases=("golang",), module="tree_sitter_go", probes=_rests("00000000'", 6), known_gaps="escapes in strings and paths of imports are not looked at; an empty statement after {"),
+    Language(name="go", lsp_ids=("go",), extensions=(".go",), aliases=("golang",), module="tree_sitter_go", probes=_rests("00000000'", 6), known_gaps="paths of imports are not looked at; an empty statement after {"),
     Language(
         name="rust", lsp_ids=("rust",), extensions=(".rs",), interpreters=("rust-script",), module="tree_sitter_rust", probes=('"###', '"##', '"#'), known_gaps="takes 2 % of the broken mutants that rustc refuses"
     ),

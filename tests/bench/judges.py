@@ -116,6 +116,9 @@ def _program(suffix: str, *command: str, needs: tuple[str, ...] = (), script: tu
             done = subprocess.run(
                 list(command), cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=1800
             )
+        # Shells say how the last text was; a script of ours that does not come to its end has judged nothing.
+        if name and done.returncode:
+            raise RuntimeError(f"{command[0]} failed: {done.stdout[-2000:].decode(errors='replace')}")
         lines = done.stdout.decode(errors="replace").splitlines()
         names = {line.split(":")[0].strip().removeprefix("./").removeprefix("texts/") for line in lines}
         return [f"{n}{suffix}" not in names for n in range(len(texts))]
@@ -167,7 +170,8 @@ class Judge {
             DiagnosticCollector<JavaFileObject> found = new DiagnosticCollector<>();
             JavacTask task = (JavacTask) compiler.getTask(null, files, found, List.of("-proc:none"), null,
                 files.getJavaFileObjects(file));
-            task.parse();
+            try { task.parse(); }
+            catch (RuntimeException crash) { System.out.println(file.getName()); continue; } // javac itself does, on some
             for (Diagnostic<?> one : found.getDiagnostics())
                 if (one.getKind() == Diagnostic.Kind.ERROR) { System.out.println(file.getName()); break; }
         }

@@ -18,6 +18,7 @@ class Rules(Protocol):
     def ban_keyword(self, name: str) -> int: ...
     def rule(self, kind: str, a: str, b: str, c: str) -> int: ...
     def mark(self, kind: str, name: str) -> int: ...
+    def escape_with(self, characters: str) -> None: ...
     def keep_unbroken(self, name: str) -> int: ...
     def keep_on_one_line(self, name: str) -> int: ...
     def pair_tags(self, opener: str, closer: str, end: str, opening: str) -> int: ...
@@ -107,6 +108,7 @@ class Overlay:
     ends_line: terminals after which a line break is a token, and never skipped.
     decimals: numbers of which decimal ones have no leading zero, and no _ at the end. json_numbers: as JSON has them.
     names: words of letters, digits and _ only, beyond ASCII of whatever the grammar takes.
+    escapes: (terminals, characters): what may stand behind a backslash in them.
     tags: a closing tag has the name of the one that is open.
     order: the kinds of items that may come behind each other in a list.
     layout: (newline, indent, dedent, comment, string) of a language whose lines begin after the first three only, in the
@@ -138,6 +140,7 @@ class Overlay:
     decimals: tuple[str, ...] = ()
     json_numbers: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    escapes: tuple[tuple[str, ...], str] = ((), "")
     tags: Tags | None = None
     order: Order | None = None
     layout: tuple[str, str, str, str, str] | None = None
@@ -152,6 +155,7 @@ class Overlay:
             _found(simulator.keep_on_one_line(name), name)
         for kind, a, b, c in self._rules():
             _found(simulator.rule(kind, a, b, c), f"{a} {b} {c}".strip())
+        simulator.escape_with(self.escapes[1])
         for kind, name in self._marks():
             _found(simulator.mark(kind, name), name)
         if (tags := self.tags) is not None:
@@ -193,6 +197,7 @@ class Overlay:
         yield from (("decimal", name) for name in self.decimals)
         yield from (("json_number", name) for name in self.json_numbers)
         yield from (("name", name) for name in self.names)
+        yield from (("escape", name) for name in self.escapes[0])
         if self.tags is not None:
             yield from (("tag_name", name) for name in self.tags.names)
             yield from (("tag_joint", name) for name in self.tags.joints)

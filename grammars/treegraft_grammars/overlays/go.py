@@ -17,6 +17,7 @@ OVERLAY = Overlay(
     # The grammar takes statements outside functions, and files without a package.
     first=("package",),
     top=("source_file_repeat1", _DECLARATIONS),
+    escapes=(("escape_sequence", "rune_literal"), "abfnrtv\\'\"01234567xuU"),
     # The grammar takes a keyword for a name where it fits nothing else.
     reserved=((_KEYWORDS, "", ""),),
 )  # fmt: skip

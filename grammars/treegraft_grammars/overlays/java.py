@@ -22,6 +22,7 @@ OVERLAY = Overlay(
     # A value is no statement, unless an arrow of a switch hands it out.
     statements=((_VALUES, ";", "expression_statement"),),
     arrows=("->",),
+    escapes=(("escape_sequence", "_escape_sequence_token1", "character_literal"), "bstnfr\"'\\01234567u\r\n"),
     # The grammar takes a keyword for a name where it fits nothing else.
     reserved=((_RESERVED, "", ""),),
 )

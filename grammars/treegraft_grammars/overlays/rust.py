@@ -12,6 +12,7 @@ OVERLAY = Overlay(
     # The grammar takes statements outside functions. A name there is that of a macro.
     first=("shebang", *_ITEMS, *_COMMENTS),
     top=("source_file_repeat1", (*_ITEMS, *_COMMENTS)),
+    escapes=(("escape_sequence", "char_literal"), "nrt\\0\"'xu\r\n"),
     # A macro in parentheses that is a statement ends in a semicolon.
     alone=((")", "_statement"),),
     # `$x` stands in macros only.

@@ -338,6 +338,11 @@ static bool is_json_number(const uint8_t *at, uint32_t n) {
     return i == n;
 }
 
+static bool is_escape(const Tables *tables, const uint8_t *at, uint32_t n) {
+    const uint8_t *backslash = memchr(at, '\\', n);
+    return !backslash || backslash + 1 == at + n || (backslash[1] < 0x80 && tables->escapes[backslash[1]]);
+}
+
 static bool is_name(const uint8_t *at, uint32_t n) {
     for (uint32_t i = 0; i < n; i++)
         if (at[i] < 0x80 && !is_word(at[i])) return false;
@@ -375,7 +380,8 @@ static bool marks_allow(Run *self, const Version *before, const Version *version
     uint32_t length = token->end - token->start;
     self->denied_inside = (mark & MARK_DECIMAL && !is_decimal(bytes, length)) ||
                           (mark & MARK_JSON_NUMBER && !is_json_number(bytes, length)) ||
-                          (mark & MARK_NAME && !is_name(bytes, length));
+                          (mark & MARK_NAME && !is_name(bytes, length)) ||
+                          (mark & MARK_ESCAPE && !is_escape(tables, bytes, length));
     return !self->denied_inside;
 }
 

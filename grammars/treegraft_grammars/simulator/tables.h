@@ -58,6 +58,7 @@ enum {
     MARK_ITEM_REST = 1 << 19,  /* one that may come behind such a word */
     MARK_OPENS = 1 << 22,      /* a terminal of a statement that is unfinished */
     MARK_SETTLES = 1 << 23,    /* till one of these follows */
+    MARK_ESCAPE = 1 << 24,     /* behind a backslash it has one of `escapes` */
     MARKS_OF_ORDER = MARK_NAMED | MARK_STARRED | MARK_UNPACKED | MARK_BARRIER | MARK_ORDERED,
     /* Those that are no matter of one token alone. */
     MARKS_OF_STACKS = MARK_TAG_NAME | MARK_TAG_JOINT | MARK_TAG_PART | MARKS_OF_ORDER | MARK_ITEM_WORD | MARK_ITEM_START |
@@ -91,6 +92,7 @@ typedef struct {
     uint32_t *called; /* per symbol: the first rule that it calls up, plus one; 0 if there is none */
     uint32_t *marks;         /* per symbol */
     uint32_t marks_used;     /* all of them, or'ed */
+    uint8_t escapes[128];    /* characters that may stand behind a backslash, where MARK_ESCAPE is */
     LayoutRule layout;
     TagRule tags;
     uint16_t separator;      /* between items that have an order; 0 for a grammar without */
