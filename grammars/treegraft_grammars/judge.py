@@ -19,7 +19,8 @@ suffix, and places in the suffix are counted from the suffix's start in both tex
 4. Otherwise, if base's first error lies at or behind the cursor (blanks before the cursor do not count), an error is added.
 5. Otherwise base was broken before the cursor, and the two trees are compared. An error is added if an ERROR or MISSING
    node begins inside the completion, or at one of its joints where base had none, or if there are more of them than
-   before.
+   before; where an ERROR node begins in the cursor's line and goes on behind it, those in it are not counted, since it had
+   taken them in.
 
 `swallows(prefix, completion, suffix)`: a comment or a string that begins in the completion goes on over what follows. No
 error need come of it: what it swallows may end where another comment does.
@@ -74,7 +75,7 @@ class Judge:
         """Whether inserting `completion` between `prefix` and `suffix` adds a syntax error, by the rules above."""
         if not completion.strip():
             return False
-        suffix = self._ended(suffix)
+        suffix = _ended(suffix, self._hangs)
         base = prefix + suffix
         if not self._parse(prefix + completion + suffix, base).root_node.has_error:
             return False
@@ -91,7 +92,7 @@ class Judge:
         """
         if not completion:
             return False
-        suffix = self._ended(suffix)
+        suffix = _ended(suffix, self._hangs)
         base, joint = prefix + suffix, len(prefix) + len(completion)
         after = self._parse(prefix + completion + suffix, base)
         if not _may_swallow(after, len(prefix), joint):
@@ -114,7 +115,10 @@ class Judge:
 
     def first_error(self, text: bytes) -> int | None:
         """Byte offset of the first error of `text`, None if it parses clean."""
-        text = self._ended(text)
+        place = self._first_error(_ended(text, self._hangs))
+        return None if place is None else min(place, len(text))
+
+    def _first_error(self, text: bytes) -> int | None:
         if self._first is not None and text.startswith(self._first[0]):
             return self._first[1]
         tree = self._parse(text)
@@ -138,7 +142,7 @@ class Judge:
 
     def _adds_to_broken(self, prefix: bytes, completion: bytes, suffix: bytes) -> bool:
         combined = prefix + completion + suffix
-        before, after = self.first_error(prefix + suffix), self.first_error(combined)
+        before, after = self._first_error(prefix + suffix), self._first_error(combined)
         verdict = _by_first_errors(before, after, prefix, completion, suffix)
         if verdict is not None:
             return verdict
@@ -147,11 +151,7 @@ class Judge:
 
     def tree(self, text: bytes) -> Tree:
         """tree-sitter's tree of `text`, a line break added at its end where the grammar needs one."""
-        return self._parse(self._ended(text))
-
-    def _ended(self, text: bytes) -> bytes:
-        """A scanner that never stops cannot be interrupted: it must not see such an end."""
-        return text + b"\n" if self._hangs and not text.endswith(b"\n") else text
+        return self._parse(_ended(text, self._hangs))
 
     def _parse(self, text: bytes, base: bytes | None = None) -> Tree:
         """The tree of `text`, by edits of a kept one if it may be; `base` is the text without its completion.
@@ -186,6 +186,11 @@ class Judge:
         return None if grown.root_node.has_error else grown
 
 
+def _ended(text: bytes, hangs: bool) -> bytes:
+    """A scanner that never stops cannot be interrupted: it must not see the end of a line that is not ended."""
+    return text + b"\n" if hangs and not text.endswith(b"\n") else text
+
+
 def _may_swallow(tree: Tree, cursor: int, joint: int) -> bool:
     """Whether any comment or string that begins at `cursor` or later goes on over the byte at `joint`."""
     node = tree.root_node.descendant_for_byte_range(joint - 1, joint + 1)
@@ -212,6 +217,7 @@ def adds_error_slow(language: str, prefix: bytes, completion: bytes, suffix: byt
     if not completion.strip():
         return False
     grammar = Language(registry.load(language))
+    suffix = _ended(suffix, registry.row_of(language).hangs)
     combined = prefix + completion + suffix
     before, after = first_error_slow(grammar, prefix + suffix), first_error_slow(grammar, combined)
     verdict = _by_first_errors(before, after, prefix, completion, suffix)
@@ -223,8 +229,9 @@ def adds_error_slow(language: str, prefix: bytes, completion: bytes, suffix: byt
 
 def first_error_slow(language: str | Language, text: bytes) -> int | None:
     """`Judge.first_error` by the whole log of one parse from nothing: about 3 ms per KB."""
-    refusal = first_refusal(language, text)
-    return None if refusal is None else refusal.start
+    hangs = isinstance(language, str) and registry.row_of(language).hangs
+    refusal = first_refusal(language, _ended(text, hangs))
+    return None if refusal is None or refusal.start is None else min(refusal.start, len(text))
 
 
 def first_refusal(language: str | Language, text: bytes) -> Refusal | None:
@@ -268,9 +275,15 @@ class _ErrorNode:
 
 def _by_nodes(old: list[_ErrorNode], new: list[_ErrorNode], prefix: bytes, completion: bytes, suffix: bytes) -> bool:
     """Rule 5."""
-    if len(new) > len(old):
-        return True
     opening, cursor, end = len(prefix.rstrip()), len(prefix), len(prefix) + len(completion)
+    # What an unfinished statement had taken in shows again: it does not count.
+    line = prefix.rfind(b"\n") + 1
+    taken = [node for node in old if line <= node.start < cursor <= node.end and not node.hidden]
+    start, stop = min((node.start for node in taken), default=cursor), max((node.end for node in taken), default=cursor)
+    n_old = sum(not start <= node.start < stop for node in old)
+    n_new = sum(not start <= node.start < stop + len(completion) for node in new)
+    if n_new > n_old:
+        return True
     closing = end + len(suffix) - len(suffix.lstrip())
     known = {node.start for node in old}
     for node in new:

@@ -73,6 +73,13 @@ def test_an_error_before_the_cursor_may_stay_but_not_spread() -> None:
     check("javascript", "let = = 3;\nlet a = $0;\nlet b = 4;\n", fits=fits, adds=["1 2", "f(2"])
 
 
+def test_what_an_unfinished_line_had_taken_in_may_show_again() -> None:
+    """Macros that tree-sitter does not know are errors, which the ERROR of the line before them had swallowed."""
+    macro = '  BENCH("x") {\n    int a = 0;\n    for (int i = 0; i < n; ++i)\n      a += v[i];\n    return a;\n  };\n  CHECK(a);\n'
+    text = 'CASE("a") {\n  int i;\n}\nvoid f() {\n  CHECK(g(1) == $0\n' + 3 * macro + "}\n"
+    check("cpp", text, fits=["i);"], adds=["i));", "i); }", "i"])
+
+
 @pytest.mark.parametrize(
     ("language", "text", "good", "bad"),
     [

@@ -33,8 +33,9 @@ GRACE_S = 0.25
 # After a failed load the next request tries again, but not sooner: a missing file costs one look per keystroke else.
 RELOAD_AFTER_S = 5.0
 MAX_WAITING_PER_CLIENT = 128
-# What requests took and gave back, 30 MB, goes back to the system when none came for so long; that takes 6 ms.
-QUIET_S = 5.0
+# What requests took and gave back, 30 MB, goes back to the system so long after one of them; that takes 6 ms. The parse of a
+# broken file takes and gives 20 MB in small blocks, which would stay with a heap that others keep busy.
+TIDY_S = 10.0
 
 
 class Job:
@@ -233,14 +234,17 @@ class Scheduler:
             self._ahead = None
         with self._lock:
             self._turns.remove(job)
-        if self._tidying is not None:
-            self._tidying.cancel()
-        self._tidying = job.answer.get_loop().call_later(QUIET_S, _trim)
+        if self._tidying is None:
+            self._tidying = job.answer.get_loop().call_later(TIDY_S, self._tidy)
         if job.answer.cancelled():
             return
         error = job.answer.exception()
         answer = None if error else job.answer.result()
         self._counters.add(f"answers_{answer.code}" if isinstance(answer, Problem) else "answers")
+
+    def _tidy(self) -> None:
+        self._tidying = None
+        _trim()
 
     # --- the worker thread ---
 
