@@ -136,7 +136,7 @@ LANGUAGES: tuple[Language, ...] = (
         extensions=(".rb", ".rake", ".gemspec", ".ru", ".rbw", ".podspec"),
         file_names=("Rakefile", "Gemfile", "Podfile", "Vagrantfile", "Guardfile", "Capfile", "Brewfile", "Fastfile"),
         interpreters=("ruby", "jruby", "rake"),
-        module="tree_sitter_ruby", probes=(*_rests("begin\n=end\n", 7),), known_gaps="takes commands without brackets where ruby wants a comma",
+        module="tree_sitter_ruby", probes=_rests("begin\n=end\n", 7), known_gaps="takes commands without brackets where ruby wants a comma",
         extra=MORE,
     ),
     Language(

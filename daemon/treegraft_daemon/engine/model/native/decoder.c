@@ -293,7 +293,7 @@ static void attend_together(
 static void attend(Worker *worker, const Memory *memory) {
     const Model *model = &worker->decoder->model;
     int count = count_of(worker), group = model->n_heads / model->n_kv_heads;
-    /* With few tokens there are few key heads to share out, and their keys are in the cache: then a query at a time. */
+    /* With few tokens there are few key heads for threads to share, and their keys are in the cache: then a query at a time. */
     int n_each = count <= FEW && worker->decoder->n_threads > 1 ? 1 : group, n_parts = model->n_heads / n_each;
     int64_t n_blocks = (count + QUERY_TOKENS - 1) / QUERY_TOKENS, piece, unused;
     while (take(worker, n_blocks * n_parts, 1, &piece, &unused)) {

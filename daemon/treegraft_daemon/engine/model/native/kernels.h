@@ -25,7 +25,7 @@ static inline __attribute__((always_inline)) WIDE NAME(load_codes)(const int8_t 
 #endif
 }
 
-/* The sums of four, to the last bit, side by side: half the work of one after the other. */
+/* What `sum` makes of each of four, to the last bit, side by side: half the work. */
 static inline __attribute__((always_inline)) void NAME(sum_four)(const WIDE *x, float *out) {
 #ifdef __AVX2__
     WIDE even = (WIDE)_mm256_permute2f128_ps((__m256)x[0], (__m256)x[2], 0x20);
