@@ -150,3 +150,27 @@ def test_a_full_disk_costs_suggestions_at_most(environment: dict[str, str], tmp_
         assert gone(found["engine"])
     else:
         assert "no space left" in found["message"].lower()
+
+
+FROZEN = """
+import asyncio
+from tree_sitter import Language, Parser
+from treegraft_daemon.engine import service
+from treegraft_grammars.registry import load
+
+async def main():
+    service.FROZEN_S = 3.0
+    watch = asyncio.create_task(service.watch_interpreter())
+    await asyncio.sleep(4.5)
+    print("left alone", flush=True)
+    Parser(Language(load("kotlin"))).parse(b"class A {\\n  private var x: Foo? = null\\n\\n  @Jvm")
+
+asyncio.run(main())
+"""
+
+
+def test_an_engine_in_which_nothing_runs_any_more_ends(environment: dict[str, str]) -> None:
+    """Kotlin's scanner never returns from such an end, and tree-sitter holds the interpreter."""
+    ended = subprocess.run([sys.executable, "-c", FROZEN], env=environment, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (1, "left alone\n"), ended.stderr
+    assert "Timeout" in ended.stderr and "in main" in ended.stderr

@@ -7,6 +7,7 @@ costs one Problem. Knows messages and documents; what a completion is, only the 
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import fcntl
 import hmac
 import logging
@@ -70,6 +71,8 @@ MAX_PUT_BYTES = 32 * 2**20
 MAX_DOCUMENTS = 64
 # A client that connects and says nothing is let go.
 GREETING_S = 10.0
+# Longer than any one call holds the interpreter, unless it never returns.
+FROZEN_S = 60.0
 
 
 def run(settings: Settings, law_factory: Callable[[Progress], Law], suggest: Suggest | None = None) -> int:
@@ -179,12 +182,14 @@ class Service:
         servers = await self._listen()
         self.dispatcher.start()
         idle = asyncio.create_task(self._watch_idleness())
+        frozen = asyncio.create_task(watch_interpreter())
         log.info("engine of model %s listens at %s", self.settings.model, self.endpoint)
         await self.ended.wait()
         idle.cancel()
         for server in servers:
             server.close()
         await self.dispatcher.stop()
+        frozen.cancel()
         await asyncio.sleep(0)  # answers that were just made go out before their connections
         for connection in list(self.connections):
             await connection.close()
@@ -455,6 +460,20 @@ class Connection:
     def _send(self, message: Message) -> None:
         if not self._writer.is_closing():
             self._writer.write(encode(message))
+
+
+async def watch_interpreter() -> None:
+    """End the process, with what it was at on stderr, when for FROZEN_S none of its threads got to run.
+
+    A grammar's scanner that never returns holds the interpreter: no thread could answer or stop it. Once the process is
+    gone those who wait are answered, and the next request starts another.
+    """
+    try:
+        while True:
+            faulthandler.dump_traceback_later(FROZEN_S, exit=True)
+            await asyncio.sleep(FROZEN_S / 6)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _is_ours(writer: asyncio.StreamWriter) -> bool:
