@@ -215,6 +215,11 @@ class _Trails:
 @cache
 def grammar_for(language: str, overlay: bool = True) -> Grammar:
     """The grammar of `language`, loaded once per process; raises UnknownLanguage or UnsupportedGrammar."""
+    return new_grammar(language, overlay)
+
+
+def new_grammar(language: str, overlay: bool = True) -> Grammar:
+    """One that was asked nothing yet; raises like `grammar_for`."""
     row = row_of(language)
     try:
         overlay_rules = overlay_for(language) if overlay else None

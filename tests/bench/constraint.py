@@ -26,8 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # the helpers of the test
 import sources
 from treegraft_daemon.engine.model.mixture import EMBEDDED
 from treegraft_grammars import Grammar, grammar_for, languages
-from treegraft_grammars.overlays import overlay_for
-from treegraft_grammars.registry import load
+from treegraft_grammars.constraint import new_grammar
 
 clock = time.thread_time_ns
 
@@ -123,10 +122,6 @@ def keystrokes(language: str, text: bytes) -> tuple[list[int], list[int]]:
         state.meets(suffix)
         meetings.append(clock() - began)
     return keys, meetings
-
-
-def new_grammar(language: str) -> Grammar:
-    return Grammar(language, load(language), overlay_for(language))
 
 
 LONG = {

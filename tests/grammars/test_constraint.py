@@ -10,8 +10,7 @@ import pytest
 
 from reading import Reference, mutate, texts
 from treegraft_grammars import distrust, languages
-from treegraft_grammars.constraint import Grammar, ParseState, grammar_for
-from treegraft_grammars.overlays import overlay_for
+from treegraft_grammars.constraint import Grammar, ParseState, grammar_for, new_grammar
 from treegraft_grammars.registry import UnsupportedGrammar, load, row_of
 
 LANGUAGES = languages()
@@ -41,12 +40,6 @@ def clean(language: str, n: int, seed: int = 0) -> list[tuple[str, bytes]]:
         item for item in texts(language, 3 * n, seed=seed) if grammar_for(language).check(item[1]).first_error is None
     ]
     return found[:n]
-
-
-def fresh(language: str) -> Grammar:
-    """A simulator that was asked nothing yet."""
-    row = row_of(language)
-    return Grammar(language, load(language), overlay_for(language), row.probes, row.horizon, row.hides_tokens)
 
 
 def after(grammar: Grammar, text: bytes) -> ParseState:
@@ -439,14 +432,14 @@ def test_verdicts_do_not_depend_on_what_was_asked_before(language: str) -> None:
             questions.append((text[:cut], text[at : at + rng.choice((1, 2, 4))]))
     verdicts = []
     for order in (questions, questions[::-1]):
-        grammar = fresh(language)
+        grammar = new_grammar(language)
         answers = {(prefix, token): after(grammar, prefix).step(token) is not None for prefix, token in order}
         verdicts.append(answers)
     assert [it for it in questions if verdicts[0][it] != verdicts[1][it]] == []
 
 
 def test_a_word_behind_a_number_is_searched_for_alike_behind_every_number() -> None:
-    grammar = fresh("python")
+    grammar = new_grammar("python")
     assert after(grammar, b"x = 3j").step(b"o") and after(grammar, b"x = 3").step(b"o")
 
 

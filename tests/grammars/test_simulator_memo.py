@@ -8,14 +8,7 @@ import re
 import pytest
 
 from reading import texts
-from treegraft_grammars import grammar_for
-from treegraft_grammars.constraint import Grammar
-from treegraft_grammars.overlays import overlay_for
-from treegraft_grammars.registry import load
-
-
-def new_grammar(language: str) -> Grammar:
-    return Grammar(language, load(language), overlay_for(language))
+from treegraft_grammars.constraint import grammar_for, new_grammar
 
 
 def pieces(text: bytes) -> list[bytes]:

@@ -157,9 +157,11 @@ static bool read_on(Simulator *simulator, const Frontier *self, const uint8_t *d
     simulator_add_readings(simulator, self);
     simulator->run.lowest = 0;
     if (!simulator_go(simulator)) return false;
-    /* It needs no end: anything that it goes on with will do. */
-    if (simulator->run.witness && self->in_token) simulator->probes.closer = simulator->probes.single['a'];
-    if (simulator->run.witness) return true;
+    if (simulator->run.witness) {
+        /* It needs no end: anything that it goes on with will do. */
+        if (self->in_token) simulator->probes.closer = simulator->probes.single['a'];
+        return true;
+    }
     return simulator->run.pending.n && witness_known(simulator, *text);
 }
 

@@ -278,6 +278,7 @@ static Token read_in_view(Lexer *self, Tables *tables, Arena *arena, uint16_t st
         if (mode.external_lex_state != 0 && !self->is_quiet[attempt]) {
             token.external = scan_external(self, tables, arena, mode.external_lex_state, offset, scan, &token);
             self->scanner_touched |= self->touched;
+            /* It hung, or memory ran out: what the main lexer finds says nothing. */
             if (arena->failed) return (Token){.scan = scan, .touched = true};
             /* Empty tokens that change nothing would be read for ever. */
             if (token.external && self->token_end <= offset && token.scan == scan) {

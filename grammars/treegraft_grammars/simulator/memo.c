@@ -21,7 +21,8 @@ static uint32_t ordinary_word(const Probes *probes, const uint8_t *bytes, uint32
     while (n < length && is_word(bytes[length - n - 1])) n++;
     if (n < MIN_WORD || !begins_word(bytes[length - n])) return 0;
     /* Behind these a word may be digits of a colour or of a character, a few of which are taken apart from the rest. */
-    if (n < length && (bytes[length - n - 1] >= 0x80 || strchr("#\\", bytes[length - n - 1]))) return 0;
+    uint8_t before = n < length ? bytes[length - n - 1] : ' ';
+    if (before >= 0x80 || before == '#' || before == '\\') return 0;
     for (uint32_t k = n; k <= length && k <= probes->max_literal; k++) {
         uint32_t from, to;
         probes_range(probes, bytes + length - k, k, &from, &to);

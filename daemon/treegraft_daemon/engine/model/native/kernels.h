@@ -234,27 +234,23 @@ static inline __attribute__((always_inline)) void NAME(score)(
 ) {
     for (int q = 0; q < n_queries; q++) {
         const float *query = queries + q * dim;
-        int place = 0;
-        for (; place + 4 <= n; place += 4) {
-            const float *key = keys + (int64_t)place * dim;
+        /* Four at a time, or the last one again: each is summed alike, whatever stands beside it. */
+        for (int place = 0; place < n; place += 4) {
+            const float *key[4];
             WIDE sums[4], x = NAME(load)(query);
-            for (int r = 0; r < 4; r++)
-                sums[r] = x * NAME(load)(key + r * dim);
+            float found[4];
+            for (int r = 0; r < 4; r++) {
+                key[r] = keys + (int64_t)(place + r < n ? place + r : n - 1) * dim;
+                sums[r] = x * NAME(load)(key[r]);
+            }
             for (int i = 8; i < dim; i += 8) {
                 x = NAME(load)(query + i);
                 for (int r = 0; r < 4; r++)
-                    sums[r] += x * NAME(load)(key + r * dim + i);
+                    sums[r] += x * NAME(load)(key[r] + i);
             }
-            NAME(sum_four)(sums, scores + (int64_t)q * stride + place);
-        }
-        for (; place < n; place++) {
-            const float *key = keys + (int64_t)place * dim;
-            WIDE a = NAME(load)(query) * NAME(load)(key), b = NAME(load)(query + 8) * NAME(load)(key + 8);
-            for (int i = 16; i < dim; i += 16) {
-                a += NAME(load)(query + i) * NAME(load)(key + i);
-                b += NAME(load)(query + i + 8) * NAME(load)(key + i + 8);
-            }
-            scores[(int64_t)q * stride + place] = NAME(sum)(a + b);
+            NAME(sum_four)(sums, found);
+            for (int r = 0; r < 4 && place + r < n; r++)
+                scores[(int64_t)q * stride + place + r] = found[r];
         }
     }
 }
