@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from treegraft_daemon.engine.model import embedded_network
 from treegraft_daemon.engine.model.embedded_network import KEPT_PASSAGES, Branch, Network, Shape, common
 from treegraft_daemon.engine.model.law import Cancelled
-from treegraft_daemon.engine.model.window import END, FIRST_MARK, PREFIX, SUFFIX
+from treegraft_daemon.engine.model.window import CONTEXT, END, FIRST_MARK, PREFIX, PREFIX_TOKENS, SUFFIX
 
 torch = pytest.importorskip("torch")
 
@@ -89,7 +89,8 @@ def test_threads_and_loops_for_any_cpu_change_nothing(
 
 
 def test_branches_part_and_each_sees_its_own_past(network: Network, trained: training.Network) -> None:
-    passage = network.read(IDS, never)
+    ids = IDS[:250]
+    passage = network.read(ids, never)
     root = Branch(passage)
     rows = [root.step(11), root.step(12)]
     network.decode(rows)
@@ -103,8 +104,27 @@ def test_branches_part_and_each_sees_its_own_past(network: Network, trained: tra
         (rows[2], [12, 21]),
         (late, [12, 21, 31, 32, 33]),
     ):
-        assert close(branch.shares, expected(trained, [*IDS.tolist(), *written])), written
+        assert close(branch.shares, expected(trained, [*ids.tolist(), *written])), written
     assert root.shares is passage.shares
+
+
+def test_what_is_longer_than_was_trained_on_is_read_anew(network: Network, trained: training.Network) -> None:
+    ids = IDS[:250]
+    branch, written = Branch(network.read(ids, never)), []
+    for token in RNG.integers(1, 900, 400).tolist():
+        written.append(token)
+        branch = branch.step(token)
+        if len(written) % 3:  # some are asked for only by those behind them
+            network.decode([branch])
+        assert branch.memory is None or len(branch.passage.ids) + branch.memory.shape[4] <= CONTEXT
+    network.decode([branch, other := branch.before.step(7)])  # type: ignore[union-attr]
+    n_since = branch.memory.shape[4]  # type: ignore[union-attr]
+    start = ids.tolist().index(PREFIX) + 1
+    text = [*ids[start:].tolist(), *written]
+    end = len(text) - n_since
+    for found, tail in ((branch, text[end:]), (other, [*text[end:-1], 7])):
+        assert found.passage.ids.tolist() == [*ids[:start].tolist(), *text[end - PREFIX_TOKENS : end]]
+        assert close(found.shares, expected(trained, [*found.passage.ids.tolist(), *tail]))
 
 
 def test_what_was_read_is_not_read_again(

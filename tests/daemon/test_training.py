@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import zipfile
 from pathlib import Path
 
@@ -243,7 +244,11 @@ def test_the_table_names_parts_and_holds_nobody_twice() -> None:
 
 @pytest.mark.slow
 def test_a_network_is_trained_from_packed_text_and_written_in_int8(
-    files: list[SourceFile], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: list[SourceFile],
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     pytest.importorskip("torch")
     from treegraft_daemon.training import network, packing
@@ -265,6 +270,23 @@ def test_a_network_is_trained_from_packed_text_and_written_in_int8(
     weights = {name: one for n in range(3) for name, one in np.load(tmp_path / "out" / f"network-{n}.npz").items()}
     assert weights["layers.1.down"].dtype == np.int8
     assert weights["layers.1.down.scales"].shape == (128, 256 // network.GROUP)
+    [ended] = re.findall(r"([\d.]+) nats with rounded weights", capsys.readouterr().out)
+    more = ["--start", str(tmp_path / "out"), "--out", str(tmp_path / "more"), "--seed", "2"]
+    network.train(network.options().parse_args([*arguments, "--workers", "0", *more, "--steps", "6"]))
+    [began] = re.findall(r"starts at ([\d.]+) nats", capsys.readouterr().out)
+    assert float(began) == pytest.approx(float(ended), abs=2e-4), "training goes on from what was written"
+    assert (tmp_path / "more" / "network-0.npz").exists()
+
+
+@pytest.mark.parametrize(("n_heads", "n_kv_heads"), [(3, 1), (4, 2), (2, 2)])
+def test_attention_on_a_cpu_is_attention(n_heads: int, n_kv_heads: int) -> None:
+    torch = pytest.importorskip("torch")
+    from treegraft_daemon.training.network import attended
+
+    q, k, v = (torch.randn(2, 17, n, 8) for n in (n_heads, n_kv_heads, n_kv_heads))
+    wide_k, wide_v = (one.repeat_interleave(n_heads // n_kv_heads, dim=2).transpose(1, 2) for one in (k, v))
+    wanted = torch.nn.functional.scaled_dot_product_attention(q.transpose(1, 2), wide_k, wide_v, is_causal=True)
+    assert torch.allclose(attended(q, k, v), wanted.transpose(1, 2).reshape(2, 17, -1), atol=1e-5)
 
 
 def test_the_window_marks_the_ends_of_a_document() -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from treegraft_daemon.engine.model.int8 import GROUP, Matrix, NativeDecoder, address, matrix
 from treegraft_daemon.engine.model.law import Cancelled
-from treegraft_daemon.engine.model.window import END, FIRST_MARK, SUFFIX
+from treegraft_daemon.engine.model.window import CONTEXT, END, FIRST_MARK, SUFFIX, moved
 
 KEPT_PASSAGES = 12  # half a megabyte each
 PIECE = 128  # tokens read between two looks at whether the request was cancelled
@@ -63,7 +63,8 @@ class Passage:
 
 class Branch:
     """A place behind a passage: one token more than the branch before it. What the network says there is filled in by
-    `Network.decode`."""
+    `Network.decode`. Where more was written than the network was trained on, a new passage ends here, and the memory is empty.
+    """
 
     __slots__ = ("before", "memory", "passage", "shares", "token")
 
@@ -139,16 +140,20 @@ class Network:
         return passage
 
     def decode(self, branches: Sequence[Branch]) -> None:
-        """Fill in what the network says at these branches, all of one passage, and before them."""
+        """Fill in what the network says at these branches and before them."""
         wanted = {id(one): one for one in branches if one.shares is None}
         for one in list(wanted.values()):
             if one.before is not None and one.before.memory is None:
                 self.decode([one.before])
-        by_length: dict[int, list[Branch]] = {}
+        alike: dict[tuple[int, int], list[Branch]] = {}
         for one in wanted.values():
             assert one.before is not None and one.before.memory is not None, "filled in above"
-            by_length.setdefault(one.before.memory.shape[4], []).append(one)
-        for n_before, rows in by_length.items():
+            one.passage, n_before = one.before.passage, one.before.memory.shape[4]
+            if len(one.passage.ids) + n_before < CONTEXT:
+                alike.setdefault((id(one.passage), n_before), []).append(one)
+            else:
+                self._begin_anew(one, n_before + 1)
+        for (_, n_before), rows in alike.items():
             passage = rows[0].passage
             tails = self._room(len(rows), n_before + 1)
             for row, one in enumerate(rows):
@@ -158,6 +163,15 @@ class Network:
             shares = _shares(logits, passage.ids)
             for row, one in enumerate(rows):
                 one.memory, one.shares = tails[:, :, row : row + 1], shares[row]
+
+    def _begin_anew(self, branch: Branch, n_written: int) -> None:
+        written, at = [], branch
+        for _ in range(n_written):
+            assert at.before is not None, "behind the passage stand as many branches"
+            written.append(at.token)
+            at = at.before
+        branch.passage = self.read(moved(branch.passage.ids, written[::-1]), lambda: False)
+        branch.memory, branch.shares = branch.passage.memory[:, :, :, :, :0], branch.passage.shares
 
     def _keep(self, passage: Passage, instead: Passage | None) -> None:
         others = [one for one in self._passages if one is not instead]

@@ -26,7 +26,7 @@ N_IDS = FIRST_MARK + 64
 # behind 128, and a jump of the cursor costs what is read there.
 SUFFIX_TOKENS = 64
 PREFIX_TOKENS, PREFIX_STEP = 128, 32
-CONTEXT = 448  # of training; a middle may be as long as is left of it
+CONTEXT = 288  # of training; a middle that grows longer than is left of it is read anew
 
 
 def window(
@@ -36,7 +36,7 @@ def window(
     *,
     whole_suffix: bool,
 ) -> NDArray[np.int32]:
-    """The ids to read, int32 [n < CONTEXT - 50].
+    """The ids to read, int32 [n < CONTEXT - 80].
 
     prefix: all tokens of the document before the cursor. suffix: those after it, as many as are at hand;
     whole_suffix says that the document ends with them. An empty suffix is left out: who writes at the end of a file
@@ -51,3 +51,10 @@ def window(
         ended = [END] if whole_suffix and len(suffix) <= SUFFIX_TOKENS else []
         first += [SUFFIX, *after.tolist(), *ended]
     return np.concatenate([np.array([*first, PREFIX, *([END] if start == 0 else [])], dtype=np.int32), before])
+
+
+def moved(ids: NDArray[np.int32], written: Sequence[int]) -> NDArray[np.int32]:
+    """The window of the same request after `written` was put behind `ids`: the end of the text takes the prefix's place."""
+    start = int(np.flatnonzero(ids == PREFIX)[0]) + 1
+    text = np.concatenate([ids[start:], np.asarray(written, dtype=np.int32)])
+    return np.concatenate([ids[:start], text[-PREFIX_TOKENS:]])
