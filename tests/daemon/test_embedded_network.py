@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,25 @@ def test_threads_and_loops_for_any_cpu_change_nothing(
 ) -> None:
     other = Network(network.shape, network._weights, n_threads, portable)
     assert close(other.read(IDS, never).shares, expected(trained, IDS.tolist()))
+
+
+def test_a_forked_process_works_alone(network: Network) -> None:
+    """Threads do not come along."""
+    threaded = Network(network.shape, network._weights, 3)
+    shares = threaded.read(IDS, never).shares
+
+    def read_again() -> None:
+        other = Network(network.shape, network._weights, 3)
+        same = np.array_equal(other.read(IDS, never).shares, shares)
+        threaded._passages = []
+        assert same and np.array_equal(threaded.read(IDS, never).shares, shares)
+        del other, threaded._reader
+
+    process = get_context("fork").Process(target=read_again)
+    process.start()
+    process.join(30)
+    process.kill()
+    assert process.exitcode == 0
 
 
 def test_branches_part_and_each_sees_its_own_past(network: Network, trained: training.Network) -> None:

@@ -82,7 +82,7 @@ def test_copies_from_a_sibling(law: MixtureLaw) -> None:
 
 
 def test_knows_the_language_without_any_context(law: MixtureLaw) -> None:
-    assert best(law, context(b"import os\nimport sys\n\nif __name__ == ")) == b'"__main__":'
+    assert best(law, context(b"def main():\n    pass\n\n\nif __name__ == ")) == b'"__main__":'
     go = b"package main\n\nfunc f() error {\n\tif err := g(); err != "
     assert best(law, context(go, language="go")) == b"nil {"
 

@@ -135,6 +135,21 @@ def test_a_vocabulary_smaller_than_the_candidates() -> None:
     assert np.allclose(mixture.tilted(tilt.network, place), mixture.p)
 
 
+def test_who_speaks_of_all_tokens_is_heard_on_rare_ones_too() -> None:
+    tilt = Tilt([b"", b"a", b"b"], {}, 2)
+    shares = np.array([0.9, 0.1 - 1e-5, 1e-5])
+    some = np.array([2]), np.array([[0.02]])
+    base, table, slot = np.array([0.2, 0.3, 0.5]), np.full((2, 4), 0.5), np.array([1])
+    mixture = Mixture(base, table, [(np.array([0]), slot, None, shares[None]), (slot, slot, *some)])
+    distances = np.full(3, NEVER, np.uint16), np.full(3, NEVER, np.uint16)
+    ids, _, _, candidates, _ = mixture.seen(
+        tilt.network, place_of(Line(), Below(), (0, 0, 0, 1, 2), distances, "lua", False)
+    )
+    first = 5  # behind what the mixture itself says
+    assert np.allclose(candidates[:, first], np.log(shares[ids]) / 4)
+    assert np.allclose(candidates[:, first + 1], np.where(ids == 2, np.log(0.02 / 1e-3 + 1) / 3.5, 0))
+
+
 def test_the_mixture_is_a_fold(law: MixtureLaw) -> None:
     """Against the plain definition: p becomes (1 - w) p + w q, slot after slot."""
     rng = np.random.default_rng(2)

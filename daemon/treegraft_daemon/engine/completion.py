@@ -54,7 +54,7 @@ RESERVE_MS = 80.0
 # To read more than this takes longer than anybody waits: seconds for the first key.
 LARGEST_TEXT = 8 << 20
 # The most probable text is looked for with so many rows, among those not less probable than the best by this factor.
-BEAM = 3
+BEAM = 6
 HOPELESS = math.log(10)
 # Several candidates are drawn from at least so many particles, which share the model's time.
 N_PARTICLES = 8

@@ -27,11 +27,11 @@ from treegraft_daemon.training.holes import Hole, holes
 FITTED = {"python": 5000, "javascript": 1500, "typescript": 1500, "tsx": 800, "go": 1500, "rust": 1500, "java": 1500,
           "c": 1000, "cpp": 1000, "json": 500, "bash": 0}  # fmt: skip
 
-# The tilt is fitted on others: on lines from their start, too, and on files that are being written, with nothing below.
-TILTED_WHOLE_LINES, TILTED_UNFINISHED = 0.2, 0.3
+# The tilt is fitted on others, and more: on lines from their start, too, and on files that are being written, with nothing below.
+TILTED_TIMES, TILTED_WHOLE_LINES, TILTED_UNFINISHED = 2, 0.2, 0.3
 
 STEPS = ("count", "network", "fit", "tilt", "judge")
-NETWORK_SECONDS = 4200  # on two cores; on a GPU a tenth of it goes farther
+NETWORK_SECONDS = 9000  # on two cores; on a GPU a tenth of it goes farther
 # About 25 MB in all, 4 more are the network; Python has most text and is asked for most.
 TABLE_BYTES = {"python": 10_500_000, "javascript": 4_000_000, "go": 2_200_000, "rust": 2_200_000, "java": 2_000_000,
                "c": 2_600_000}  # fmt: skip
@@ -135,7 +135,7 @@ def fit_tilt(
     law = _law(folder, Weights.load(folder / "weights.json"))
     drawn: list[Hole] = []
     for language, n in (n_holes or FITTED).items():
-        drawn += holes(files, language, n, 31, share_with_siblings=0.6, whole_lines=TILTED_WHOLE_LINES)
+        drawn += holes(files, language, TILTED_TIMES * n, 31, share_with_siblings=0.6, whole_lines=TILTED_WHOLE_LINES)
     rng = random.Random(32)
     drawn = [
         replace(hole, context=replace(hole.context, suffix=b"")) if rng.random() < TILTED_UNFINISHED else hole

@@ -22,7 +22,7 @@ from treegraft_daemon.training.fitting import each_token
 from treegraft_daemon.training.holes import Hole
 
 HIDDEN, SECOND = shapes(len(SLOTS))["second"]
-EPOCHS, ROWS, RATE, DECAY = 6, 512, 2e-3, 0.02
+EPOCHS, ROWS, RATE, DECAY = 10, 512, 2e-3, 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -104,7 +104,10 @@ static float *one_of(int chosen, int n, float *next) {
 void see(const Sources *sources, const Tokens *tokens, const Place *place, const double *p, const double *trust, Sight *sight) {
     int64_t n_slots = sources->n_slots;
     float shares[N_BEST][MOST_SLOTS], most[MOST_SLOTS] = {0};
+    bool knows_all[MOST_SLOTS] = {false};
     memset(shares, 0, sizeof shares);
+    for (const Evidence *one = sources->evidence; one < sources->evidence + sources->n_evidence; one++)
+        for (int64_t k = 0; k < one->n_slots; k++) knows_all[one->slots[k]] = one->ids == NULL;
     sight->n_best = best_of(p, sources->n_vocabulary, sight->ids);
     shares_of(sources, sight, shares);
     double rest = mass_of_others(p, sources->n_vocabulary, sight->ids, sight->n_best), entropy = 0;
@@ -126,7 +129,9 @@ void see(const Sources *sources, const Tokens *tokens, const Place *place, const
         *next++ = c == 1;
         for (int64_t slot = 0; slot < n_slots; slot++) {
             float share = shares[c][slot];
-            next[slot] = share > 0 ? (float)(log(share / LEAST_SHARE + 1) / 3.5) : 0;
+            /* Counts are small, and none says little; who speaks of all tokens tells a rare one from one out of place. */
+            if (knows_all[slot]) next[slot] = (float)fmax(log(share), -14) / 4;
+            else next[slot] = share > 0 ? (float)(log(share / LEAST_SHARE + 1) / 3.5) : 0;
             next[n_slots + slot] = share / (most[slot] + 1e-6f);
             next[2 * n_slots + slot] = share > 0;
         }

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Codes are asked for so many bytes before they are used: rows are too short for the hardware to guess. */
 #define AHEAD 4096
@@ -71,6 +72,7 @@ struct Decoder {
 
     /* The threads; the caller is number 0. */
     int n_threads, n_started;
+    pid_t process;  /* that started them */
     pthread_t *threads;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -453,6 +455,7 @@ Decoder *decoder_new(const Model *model, int n_threads, bool portable) {
     pthread_mutex_init(&decoder->lock, NULL);
     pthread_cond_init(&decoder->wake, NULL);
     decoder->n_threads = n_threads;
+    decoder->process = getpid();
     if (!decoder->model.layers || !decoder->scratch || !decoder->threads || !decoder->taken) {
         decoder_free(decoder);
         return NULL;
@@ -484,8 +487,8 @@ Decoder *decoder_new(const Model *model, int n_threads, bool portable) {
 }
 
 void decoder_free(Decoder *decoder) {
-    if (decoder == NULL)
-        return;
+    if (decoder == NULL || decoder->process != getpid())
+        return;  /* a copy goes with its process: what the threads waited for there cannot be taken down */
     pthread_mutex_lock(&decoder->lock);
     decoder->ends = true;
     pthread_cond_broadcast(&decoder->wake);
@@ -514,6 +517,8 @@ void decoder_free(Decoder *decoder) {
 }
 
 bool decoder_step(Decoder *decoder, const Step *step) {
+    if (decoder->n_threads > 1 && decoder->process != getpid())
+        decoder->n_threads = 1;  /* threads do not come along when a process is forked off */
     int64_t n_places = (int64_t)step->n_prefix + (step->n_before < 0 ? 0 : step->n_before) + step->n_tokens + 8;
     if (!reserve(decoder, (int64_t)step->n_rows * step->n_tokens, n_places))
         return false;
