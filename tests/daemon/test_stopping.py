@@ -11,7 +11,7 @@ from tree_sitter import Node
 from reading import texts
 from treegraft_daemon.config import Multiline
 from treegraft_daemon.engine.stopping import PAIRS, Free, Place, Stopping
-from treegraft_grammars import Judge, grammar_for
+from treegraft_grammars import Judge, grammar_for, languages
 
 CLOSING = {opener: closer for closer, opener in PAIRS.items()}
 
@@ -47,6 +47,29 @@ def test_a_line_break_ends_a_place_that_meets_the_suffix() -> None:
     check("x = $0\ny\n", ["1\n    2"], "whole: 1")
     check("x = $0", ["1", "\n"], "whole: 1")
     check("x = $0\n", ["1", "\n"], "whole: 1")
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "written", "may_end"),
+    [
+        ("python", "x = f(a$0b, 1)\n", "c)  # note", False),
+        ("python", "x = f(a$0b, 1)\n", "c", True),
+        ("python", "x = a$0\n", "b  # note", True),
+        ("python", "x = 1  # a$0b\n", "c", True),
+        ("rust", "#[a$0b]\nmod c;\n", "d] // note", False),
+        ("javascript", "f();$0\ng(); /* d */\n", " /* c", False),
+        ("javascript", "f();$0\ng(); /* d */\n", " /* c */", True),
+        ("javascript", "f(a$0, b);\n", "+ `c`", True),
+        ("html", "<p>a $0 b</p>\n", "text", True),
+        ("yaml", "a: $0 # note\n", "text", True),
+    ],
+)
+def test_no_comment_takes_in_what_stands_behind(language: str, text: str, written: str, may_end: bool) -> None:
+    if language not in languages():
+        pytest.skip(f"no package with the grammar of {language}")
+    stopping, place = rules(text, language=language)
+    after = stopping.write(place, written.encode())
+    assert after is not None and bool(after.whole or stopping.end(after)) == may_end
 
 
 def test_a_line_break_elsewhere_is_refused() -> None:

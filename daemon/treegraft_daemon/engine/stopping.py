@@ -33,6 +33,7 @@ TEXT_ENDS = frozenset((b'"', b"'", b"`", b"*/", b"/", b'"""', b"'''"))
 MOST_MENDS = 5  # in a row
 # No code goes on like this, whatever is open; comments, heredocs and strings of several lines do.
 NO_CODE = b"\n)]})]}"
+NO_LINE = b")]})]} : : "  # in its line
 MOST_TRIALS = 100  # 5 us each; of 85 mends found in 9 languages 81 took 60 at most, and what took longer was odd
 FEW_TRIALS = 80  # these before each request
 MOST_INDENT_BYTES = 1 << 16  # on each side of the cursor, to see how lines are indented
@@ -147,9 +148,8 @@ class Stopping:
         if not self.goal.parses:
             self.goal.expect_no_less(_mended(b"", cursor, FEW_TRIALS))
         self._cursor = cursor
-        # Where the document does not parse anyway, an open comment could pass for one that the suffix follows.
-        self._may_swallow = self.goal.parses or _swallows(cursor)
-        self._comment_ends_below = ends_a_comment(suffix)
+        self._may_swallow = _swallows(cursor)
+        self._comment_ends_below = not self.goal.parses and ends_a_comment(suffix)
         self._multiline = multiline
         # Indented blocks count as open, too, and the one of this line may be settled by its first token only.
         self._depth = (cursor.step(b"x") or cursor).depth()
@@ -158,6 +158,7 @@ class Stopping:
         self._alien = _alien_indent(prefix, suffix, indent)
         self._indent = _indentation(self._line)
         self._rest = suffix.split(b"\n", 1)[0].strip()
+        self._guards_line = self.goal.parses and bool(self._rest) and not _is_line_comment(cursor)
         self._pair = self._paired(self._rest[:1])
         following = next((line for line in suffix.split(b"\n")[1:] if line.strip()), b"")
         self._next = following.strip()
@@ -250,11 +251,16 @@ class Stopping:
         """Whether the suffix would follow as a part of a comment or string that the suggestion began, or where something
         lacks that it began: a handler of its own `try`.
 
-        A comment whose lines and end stand below already is what was missing, if with it all of the document parses.
+        Where the document parses, a comment must not take in the rest of the line either. Where it does not, one whose lines
+        and end stand below already is what was missing, if with it all of the document parses.
         """
         if state.unfinished() > self._unfinished and not self.goal.finishes(state):
             return True
-        if self._may_swallow or not _swallows(state):
+        if self._may_swallow:
+            return False
+        if self._guards_line and _is_line_comment(state):
+            return True
+        if not _swallows(state):
             return False
         return not (self._comment_ends_below and _is_comment(state) and self.goal.fully_met(state))
 
@@ -363,6 +369,11 @@ class Stopping:
 def _swallows(state: Reading) -> bool:
     """Whether what follows is read as a part of a comment or string, whatever it is."""
     return state.step(NO_CODE) is not None
+
+
+def _is_line_comment(state: Reading) -> bool:
+    """Whether the rest of the line is read as a part of a comment; quotes begin and end no string then."""
+    return all(state.step((quote + NO_LINE) * 2) is not None for quote in (b'"', b"'", b"`"))
 
 
 def _is_comment(state: Reading) -> bool:
