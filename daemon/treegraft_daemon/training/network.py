@@ -127,8 +127,8 @@ class Network(nn.Module):
 
 
 def _product_type(device: str) -> torch.dtype:
-    """bfloat16 where the processor multiplies it: there a step takes two thirds of the time."""
-    can = torch.cpu.get_capabilities()
+    """bfloat16 where the processor multiplies it: there a step takes three quarters of the time."""
+    can: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions do not tell
     return torch.bfloat16 if device == "cuda" or can.get("avx512_bf16") or can.get("amx_bf16") else torch.float32
 
 
@@ -146,7 +146,7 @@ def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Causal attention of q [rows, n, heads, head_dim] over k and v [rows, n, kv_heads, head_dim]; [rows, n, heads * head_dim].
 
-    On a CPU with plain products: for such short rows torch's own kernel takes a third of a whole step, these a tenth.
+    On a CPU with plain products: for such short rows torch's own kernel takes 29 % of a step, which is a fifth longer with it.
     """
     rows, n, n_heads, head_dim = q.shape
     shared = n_heads // k.shape[2]
