@@ -36,6 +36,7 @@ class Typist:
         self._before = before
         self._rest = rest
         self._rng = rng
+        self._is_astray = False  # in the middle of something else: a slip, an undo, a look elsewhere
 
     @property
     def left(self) -> str:
@@ -44,7 +45,7 @@ class Typist:
 
     def accept(self, text: str) -> Stroke | None:
         """A suggestion is taken if it is what would have been typed; the stroke that the editor makes."""
-        if not text or not self._rest.startswith(text):
+        if self._is_astray or not text or not self._rest.startswith(text):
             return None
         self._rest = self._rest[len(text) :]
         return self._insert("accept", text, 0.3)
@@ -55,12 +56,15 @@ class Typist:
         while self._rest:
             luck = rng.random()
             if luck < 0.03:
+                self._is_astray = True
                 yield self._insert("slip", rng.choice(SLIPS), self._gap())
+                self._is_astray = False
                 yield self._delete("delete", self.cursor - 1, self.cursor, 0.25)
             elif luck < 0.035 and "\n" in self._rest:
                 line = self._take(self._rest.index("\n") + 1)
+                self._is_astray = rng.random() < 0.4
                 yield self._insert("paste", line, 0.8)
-                if rng.random() < 0.4:
+                if self._is_astray:
                     yield from self._undo_and_redo(line)
             elif luck < 0.04 and len(self._before) > 200:
                 yield from self._look_elsewhere()
@@ -89,9 +93,12 @@ class Typist:
             self._take(1)
             self.cursor += 1
             yield Stroke("over", self.cursor, self.cursor, "", self.cursor, self._gap())
+        else:  # what was accepted held all the closers that there are
+            yield self._delete("delete", self.cursor, self.cursor + 1, 0.25)
 
     def _undo_and_redo(self, line: str) -> Iterator[Stroke]:
         yield self._delete("undo", self.cursor - len(line), self.cursor, 0.5)
+        self._is_astray = False
         yield self._insert("redo", line, 0.5)
 
     def _look_elsewhere(self) -> Iterator[Stroke]:
@@ -99,8 +106,10 @@ class Typist:
         home = self.cursor
         place = self._rng.randrange(len(self._before) // 2)
         self.cursor = place
+        self._is_astray = True
         yield self._insert("elsewhere", "ab", 1.0)
         yield self._delete("elsewhere", place, place + 2, 0.3)
+        self._is_astray = False
         self.cursor = home
         yield Stroke("jump", home, home, "", home, 0.6)
 

@@ -49,3 +49,20 @@ def test_strokes_lead_to_the_file() -> None:
             kinds.add(stroke.kind)
         assert typist.text == text
     assert kinds == {"key", "slip", "delete", "paste", "undo", "redo", "elsewhere", "jump", "pair", "over"}
+
+
+def test_strokes_lead_to_the_file_whatever_is_accepted_on_the_way() -> None:
+    for seed in range(200):
+        rng, taste = random.Random(seed), random.Random(seed)
+        text = "a = 1\n" * 60 + "def f(x, y):\n    return g(x[0], h(y)) + {'a': \"b\"}\n" * 20
+        before, rest, after = cut(text, rng, 12)
+        typist = Typist(before, rest, after, rng)
+        held, strokes = typist.text, typist.strokes()
+        while True:
+            shown = typist.left[: taste.randrange(1, 40)] if taste.random() < 0.5 else ""
+            stroke = typist.accept(shown) or next(strokes, None)
+            if stroke is None:
+                break
+            held = held[: stroke.start] + stroke.text + held[stroke.end :]
+            assert (held, stroke.cursor) == (typist.text, typist.cursor)
+        assert typist.text == text
