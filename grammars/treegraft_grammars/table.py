@@ -154,7 +154,7 @@ LANGUAGES: tuple[Language, ...] = (
         extensions=(".lua", ".rockspec"),
         file_names=(".luacheckrc",),
         interpreters=("lua", "luajit", "texlua"),
-        module="tree_sitter_lua", probes=("]==]", "]=]", "]]"),
+        module="tree_sitter_lua", probes=("]==]", "]=]", "]]", ".."),
         extra=MORE,
     ),
     Language(
@@ -176,7 +176,7 @@ LANGUAGES: tuple[Language, ...] = (
             ".xml", ".svg", ".xsd", ".xsl", ".xslt", ".plist", ".csproj", ".vcxproj", ".props", ".targets", ".rss",
             ".wsdl", ".xaml", ".rng", ".storyboard", ".xib",
         ),
-        module="tree_sitter_xml", probes=("-->", "->", "a-->", "- -->", "-- -->", "]]>", "a>", "a/>"),
+        module="tree_sitter_xml", probes=("-->", "->", ".0", "a-->", "- -->", "-- -->", "]]>", "a>", "a/>"),
         entry="language_xml",
         extra=MORE,
     ),
@@ -243,6 +243,7 @@ LANGUAGES: tuple[Language, ...] = (
         interpreters=("ocaml", "ocamlrun"),
         module="tree_sitter_ocaml",
         entry="language_ocaml",
+        probes=('0""',),
         extra=MORE,
     ),
     Language(
@@ -251,6 +252,7 @@ LANGUAGES: tuple[Language, ...] = (
         extensions=(".mli",),
         module="tree_sitter_ocaml",
         entry="language_ocaml_interface",
+        probes=('0""',),
         extra=MORE,
     ),
     Language(name="zig", lsp_ids=("zig",), extensions=(".zig", ".zon"), module="tree_sitter_zig", probes=("0}'",), extra=MORE, known_gaps="the newest syntax: clobbers as a struct, *opaque"),
@@ -263,7 +265,7 @@ LANGUAGES: tuple[Language, ...] = (
         module="tree_sitter_elixir",
         extra=MORE,
         licence="Apache-2.0",
-        probes=("a: 0", ": 0", " in a"),
+        probes=("a: 0", ": 0", "<: 0", ">: 0", "~>: 0", "|: 0", "&: 0", "^: 0", "}: 0", " in a"),
     ),
     Language(
         name="julia",
@@ -308,7 +310,7 @@ LANGUAGES: tuple[Language, ...] = (
         interpreters=("pwsh", "powershell"),
         aliases=("pwsh",), module="tree_sitter_powershell",
         extra=MORE, known_gaps="words with a backslash or a percent sign among a command's arguments",
-        probes=("#>", "\"@", "\n\"@", "\n'@"),
+        probes=("#>", "##>", "\"@", "\n\"@", "\n'@"),
     ),
     Language(
         name="make",

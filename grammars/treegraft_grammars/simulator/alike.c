@@ -25,11 +25,11 @@ static uint64_t signature(const Lexer *lexer, const Token *token, const Arena *a
     return hash_mix(hash ^ hash_mix(start + 0x100000001u)) ^ (token->external ? hash_mix(arena->scans[token->scan].hash + 1) : 0);
 }
 
-/* A word that begins with a letter; the unit of a number (42_usize) is none. */
+/* A word that begins with a letter or as private names do; the unit of a number (42_usize) is none. */
 static bool ends_in_name(const Text *text, uint32_t from) {
     uint32_t at = text->length;
     while (at > from && is_word(text->bytes[at - 1])) at--;
-    return at < text->length && is_letter(text->bytes[at]);
+    return at < text->length && begins_word(text->bytes[at]);
 }
 
 /* The token at the read's place with one probe. */

@@ -402,6 +402,20 @@ static bool by_own(Search *self) {
     return false;
 }
 
+/* Whether what is undecided is a token as it stands. */
+static bool is_whole(Search *self) {
+    Run *run = &self->simulator->run;
+    Lexer *lexer = &self->simulator->lexer;
+    lexer_set_text(lexer, self->text);
+    for (uint32_t i = 0; i < self->pending.n; i++) {
+        const Version *version = &self->pending.at[i];
+        uint64_t n_hangs = lexer->n_hangs;
+        Token token = lexer_read(lexer, run->tables, run->arena, run->arena->nodes[version->node].state, version->offset, version->scan);
+        if (lexer_has_hung(lexer, run->arena, n_hangs) || !token.found || token.end < self->text.length) return false;
+    }
+    return true;
+}
+
 static bool search(Search *self) {
     uint32_t length = self->text.length;
     uint8_t last = length ? self->text.bytes[length - 1] : ' ';
@@ -414,8 +428,10 @@ static bool search(Search *self) {
     if (is_blank && by_literal(self)) return true;
     if (!is_long(self) && (by_scanner_words(self) || by_open_tags(self, false))) return true;
     if (may_be_before_indentation(self) && by_indentation(self)) return true;
-    if (is_blank) return false;
-    return (!may_be_word(last) || is_number_end(self)) && by_search(self, &live);
+    if (is_blank || (may_be_word(last) && !is_number_end(self))) return false;
+    /* A whole token is seldom the beginning of one that neither the literals nor the general continuations end, but most
+     * tokens that are refused are whole. */
+    return !is_whole(self) && by_search(self, &live);
 }
 
 /* The text ends inside a character: any character that begins with these bytes may be meant. */
