@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from treegraft_daemon.engine.model import embedded_network
 from treegraft_daemon.engine.model.embedded_network import KEPT_PASSAGES, Branch, Network, Shape, common
+from treegraft_daemon.engine.model.int8 import FOR_ANY, FOR_AVX2, FOR_THIS
 from treegraft_daemon.engine.model.law import Cancelled
 from treegraft_daemon.engine.model.window import CONTEXT, END, FIRST_MARK, PREFIX, PREFIX_TOKENS, SUFFIX
 
@@ -81,22 +82,23 @@ def test_a_passage_says_what_the_trained_network_says(
     assert passage.shares[END] == 0, "the end of the middle is the beginning of the suffix, if there is one"
 
 
-@pytest.mark.parametrize(("n_threads", "portable"), [(1, True), (3, False)])
+@pytest.mark.parametrize(("n_threads", "loops"), [(1, FOR_ANY), (1, FOR_AVX2), (3, FOR_THIS)])
 def test_threads_and_loops_for_any_cpu_change_nothing(
-    network: Network, trained: training.Network, n_threads: int, portable: bool
+    folder: Path, trained: training.Network, n_threads: int, loops: int
 ) -> None:
-    other = Network(network.shape, network._weights, n_threads, portable)
-    assert close(other.read(IDS, never).shares, expected(trained, IDS.tolist()))
+    other = Network.load(folder, n_threads, loops)
+    assert other is not None and close(other.read(IDS, never).shares, expected(trained, IDS.tolist()))
 
 
-def test_a_forked_process_works_alone(network: Network) -> None:
+def test_a_forked_process_works_alone(folder: Path) -> None:
     """Threads do not come along."""
-    threaded = Network(network.shape, network._weights, 3)
+    threaded = Network.load(folder, 3)
+    assert threaded is not None
     shares = threaded.read(IDS, never).shares
 
     def read_again() -> None:
-        other = Network(network.shape, network._weights, 3)
-        same = np.array_equal(other.read(IDS, never).shares, shares)
+        other = Network.load(folder, 3)
+        same = other is not None and np.array_equal(other.read(IDS, never).shares, shares)
         threaded._passages = []
         assert same and np.array_equal(threaded.read(IDS, never).shares, shares)
         del other, threaded._reader
@@ -218,8 +220,11 @@ Change = Callable[[dict[str, NDArray[np.generic]]], object]
         (lambda weights: weights.update({"norm": weights["norm"][:-1]}), ValueError),
     ],
 )
-def test_weights_that_do_not_fit_are_refused(network: Network, change: Change, error: type[Exception]) -> None:
-    weights = dict(network._weights)
+def test_weights_that_do_not_fit_are_refused(
+    network: Network, folder: Path, change: Change, error: type[Exception]
+) -> None:
+    weights = {name: one for path in folder.glob("network-*.npz") for name, one in np.load(path).items()}
+    Network(network.shape, weights)
     change(weights)
     with pytest.raises(error):
         Network(network.shape, weights)

@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 
 from sanitizers import CLEAN, drive
 from treegraft_daemon.engine.model import int8_network
-from treegraft_daemon.engine.model._decoder import GROUP
 from treegraft_daemon.engine.model.decoder import Decoder, Shape
-from treegraft_daemon.engine.model.int8 import rounded
+from treegraft_daemon.engine.model.int8 import FOR_ANY, FOR_AVX2, FOR_THIS, GROUP, matrix, rounded
 from treegraft_daemon.engine.model.int8_network import Int8Network, fits, load_int8
 from treegraft_daemon.engine.model.kv_arena import Arena
 from treegraft_daemon.engine.model.loading import load_folder
-from treegraft_daemon.engine.model.network import PlainNetwork, disagreement
+from treegraft_daemon.engine.model.network import PlainNetwork, disagreement, weights_of
 from treegraft_daemon.engine.model.transformer import TransformerLaw
 
 Folder = Callable[[str], Path]
@@ -33,12 +32,15 @@ def shape_and_folder(request: pytest.FixtureRequest, model_folder: Folder) -> tu
     return Shape.from_config(json.loads((folder / "config.json").read_text())), folder
 
 
-def widened(network: Int8Network, shape: Shape) -> PlainNetwork:
-    """The plain decoder with the weights as they were rounded."""
+def widened(folder: Path, shape: Shape) -> PlainNetwork:
+    """The plain decoder with the weights as they are rounded."""
     weights = {}
-    for name, stored in network._weights.items():
-        wide = stored[0] if len(stored) == 1 else np.repeat(stored[1], GROUP, axis=1) * stored[0]
-        weights[name] = torch.from_numpy(np.asarray(wide, dtype=np.float32))
+    for name, tensor in weights_of(folder, shape, torch.device("cpu"), torch.float32):
+        wide = np.ascontiguousarray(tensor.numpy())
+        if wide.ndim == 2:
+            codes, scales = rounded(wide)
+            wide = np.repeat(scales, GROUP, axis=1) * codes
+        weights[name] = torch.from_numpy(wide)
     if shape.tied:
         weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
     with torch.device("meta"):
@@ -47,14 +49,12 @@ def widened(network: Int8Network, shape: Shape) -> PlainNetwork:
     return PlainNetwork(decoder)
 
 
-@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize("loops", [FOR_ANY, FOR_AVX2, FOR_THIS])
 @pytest.mark.parametrize("n_threads", [1, 3])
-def test_logits_are_the_plain_decoders(shape_and_folder: tuple[Shape, Path], n_threads: int, portable: bool) -> None:
+def test_logits_are_the_plain_decoders(shape_and_folder: tuple[Shape, Path], n_threads: int, loops: int) -> None:
     shape, folder = shape_and_folder
-    loaded = load_int8(folder, shape)
-    ours = Int8Network(shape, loaded._weights, n_threads, portable)
-    plain = widened(loaded, shape)
-    expected = plain.all_logits(torch.tensor(IDS))
+    ours = load_int8(folder, shape, n_threads=n_threads, loops=loops)
+    expected = widened(folder, shape).all_logits(torch.tensor(IDS))
     found = ours.all_logits(torch.tensor(IDS))
     assert found.shape == expected.shape
     assert float((found - expected).abs().max()) <= 1e-4 * max(1.0, float(expected.abs().max()))
@@ -67,16 +67,16 @@ def test_logits_are_the_plain_decoders(shape_and_folder: tuple[Shape, Path], n_t
     n_rows=st.integers(1, 9),
     n_before=st.integers(0, 4),
     n_tokens=st.integers(1, 3),
+    loops=st.sampled_from([FOR_AVX2, FOR_THIS]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_rows_beside_rows_are_the_plain_decoders(
-    shape_and_folder: tuple[Shape, Path], n_prefix: int, n_rows: int, n_before: int, n_tokens: int
+    shape_and_folder: tuple[Shape, Path], n_prefix: int, n_rows: int, n_before: int, n_tokens: int, loops: int
 ) -> None:
     """Prefix, tails and what is tried out beside them, in all numbers of rows: each has loops of its own."""
     shape, folder = shape_and_folder
-    loaded = load_int8(folder, shape)
     spans = []
-    for network in (loaded, widened(loaded, shape)):
+    for network in (load_int8(folder, shape, loops=loops), widened(folder, shape)):
         arena = Arena()
         network.next_logits(torch.tensor([IDS[:n_prefix]]), arena.read(IDS[:n_prefix]))
         arena.fork(n_rows)
@@ -116,6 +116,17 @@ def test_rounding_is_to_the_nearest_of_255_steps(rows: int, size: float, seed: i
     assert np.abs(codes).max() <= 127 and not codes[0, :GROUP].any()
 
 
+@pytest.mark.parametrize("loops", [FOR_ANY, FOR_AVX2, FOR_THIS])
+@pytest.mark.parametrize("n_rows", [64, 70])
+def test_arrays_that_are_read_begin_at_a_cache_line_or_stay_where_they_are(n_rows: int, loops: int) -> None:
+    codes, scales = rounded(np.random.default_rng(0).standard_normal((n_rows, 2 * GROUP)).astype(np.float32))
+    made = matrix(codes, scales, loops=loops)
+    assert (made.rows, made.columns) == (n_rows, 2 * GROUP)
+    if made.codes is not codes:
+        assert made.codes.ctypes.data % 64 == made.scales.ctypes.data % 64 == 0
+        assert made.codes.nbytes == -(-n_rows // 16) * 16 * 2 * GROUP
+
+
 def test_an_unknown_token_is_refused(shape_and_folder: tuple[Shape, Path]) -> None:
     shape, folder = shape_and_folder
     with pytest.raises(IndexError):
@@ -124,10 +135,9 @@ def test_an_unknown_token_is_refused(shape_and_folder: tuple[Shape, Path]) -> No
 
 def test_threads_end_with_the_network(shape_and_folder: tuple[Shape, Path]) -> None:
     shape, folder = shape_and_folder
-    loaded = load_int8(folder, shape)
     before = n_threads_of_process()
     for _ in range(30):
-        Int8Network(shape, loaded._weights, 4).all_logits(torch.tensor(IDS[:5]))
+        load_int8(folder, shape, n_threads=4).all_logits(torch.tensor(IDS[:5]))
     assert n_threads_of_process() <= before
 
 

@@ -1,6 +1,10 @@
 SOURCE_DIGEST: str
 GROUP: int
+FOR_ANY: int
+FOR_AVX2: int
+FOR_THIS: int
 
+def packs(loops: int) -> bool: ...
 def quantise(weights: int, n: int, codes: int, scales: int) -> None: ...
 
 class NativeDecoder:
@@ -14,7 +18,7 @@ class NativeDecoder:
         head: tuple[int, int, int, int, int],
         layers: list[tuple[object, ...]],
         n_threads: int,
-        portable: bool,
+        loops: int,
     ) -> None: ...
     def step(
         self,

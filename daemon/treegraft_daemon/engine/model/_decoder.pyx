@@ -55,7 +55,10 @@ cdef extern from "decoder.h" nogil:
         float *logits
     ctypedef struct CDecoder "Decoder":
         pass
-    CDecoder *decoder_new(const Model *model, int n_threads, bint portable)
+    ctypedef enum Loops:
+        LOOPS_FOR_ANY, LOOPS_FOR_AVX2, LOOPS_FOR_THIS
+    bint decoder_packs(Loops loops)
+    CDecoder *decoder_new(const Model *model, int n_threads, Loops loops)
     void decoder_free(CDecoder *decoder)
     bint decoder_step(CDecoder *decoder, const Step *step)
     void c_quantise "quantise"(const float *weights, int64_t n, int8_t *codes, float *scales)
@@ -71,6 +74,12 @@ cdef extern from *:
 
 SOURCE_DIGEST = treegraft_source_digest.decode("ascii")
 GROUP = GROUP_
+FOR_ANY, FOR_AVX2, FOR_THIS = LOOPS_FOR_ANY, LOOPS_FOR_AVX2, LOOPS_FOR_THIS
+
+
+def packs(int loops):
+    """Whether matrices must be packed for these loops (one of FOR_...) on this CPU: see packed.h."""
+    return bool(decoder_packs(<Loops>loops))
 
 
 def quantise(uintptr_t weights, int64_t n, uintptr_t codes, uintptr_t scales):
@@ -96,10 +105,10 @@ cdef class NativeDecoder:
     cdef int n_layers
 
     def __cinit__(self, tuple sizes, float eps, uintptr_t frequencies, uintptr_t norm, tuple embedding, tuple head,
-                  list layers, int n_threads, bint portable):
+                  list layers, int n_threads, int loops):
         """sizes: vocab, hidden, inner, n_heads, n_kv_heads, head_dim. A matrix: codes, scales, bias or 0, rows, columns.
 
-        layers: (attention norm, mlp norm, q, k, v, o, gate, up, down) each. Raises MemoryError.
+        layers: (attention norm, mlp norm, q, k, v, o, gate, up, down) each. loops: one of FOR_.... Raises MemoryError.
         """
         cdef Model model
         cdef int i
@@ -119,7 +128,7 @@ cdef class NativeDecoder:
                 model.layers[i].v, model.layers[i].o = matrix_of(v), matrix_of(o)
                 model.layers[i].gate, model.layers[i].up = matrix_of(gate), matrix_of(up)
                 model.layers[i].down = matrix_of(down)
-            self.decoder = decoder_new(&model, n_threads, portable)
+            self.decoder = decoder_new(&model, n_threads, <Loops>loops)
         free(model.layers)
         if self.decoder == NULL:
             raise MemoryError

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from treegraft_daemon.engine.model.int8 import GROUP, Matrix, NativeDecoder, address, matrix
+from treegraft_daemon.engine.model.int8 import FOR_THIS, GROUP, Matrix, NativeDecoder, address, matrix
 from treegraft_daemon.engine.model.law import Cancelled
 from treegraft_daemon.engine.model.window import CONTEXT, END, FIRST_MARK, SUFFIX, moved
 
@@ -87,24 +87,21 @@ class Network:
         shape: Shape,
         weights: dict[str, NDArray[np.generic]],
         n_threads: int = 0,
-        portable: bool = False,
+        loops: int = FOR_THIS,
     ) -> None:
         """weights: by `training.network`'s names: matrices int8 with "<name>.scales", norms float32. n_threads: that read a
-        passage, 0 for what this machine has, up to MOST_THREADS. portable: with the loops for any CPU. Raises ValueError
-        for other sizes, KeyError for a missing array."""
+        passage, 0 for what this machine has, up to MOST_THREADS. loops: see int8.py. Raises ValueError for other sizes,
+        KeyError for a missing array."""
         self.shape = shape
-        self._weights = {
-            name: np.ascontiguousarray(one, dtype=np.int8 if one.dtype == np.int8 else np.float32)
-            for name, one in weights.items()
-        }  # kept: the native decoder has their addresses only
         # In double precision: numpy's power of float32 differs from CPU to CPU, and so would the law.
         self._frequencies = (shape.theta ** -(np.arange(0, shape.head_dim, 2) / shape.head_dim)).astype(np.float32)
-        self._reader = self._decoder(n_threads or min(os.cpu_count() or 1, MOST_THREADS), portable)
-        self._writer = self._decoder(1, portable)  # a step is so short that threads would only wait for each other
+        self._matrices, self._norms = _arranged(shape, weights, loops)
+        self._reader = self._decoder(n_threads or min(os.cpu_count() or 1, MOST_THREADS), loops)
+        self._writer = self._decoder(1, loops)  # a step is so short that threads would only wait for each other
         self._passages: list[Passage] = []  # the latest last
 
     @classmethod
-    def load(cls, folder: Path) -> Network | None:
+    def load(cls, folder: Path, n_threads: int = 0, loops: int = FOR_THIS) -> Network | None:
         """From what `training.network` wrote, None where it wrote nothing. Raises OSError, ValueError or KeyError."""
         if not (folder / "shape.json").exists():
             return None
@@ -113,7 +110,7 @@ class Network:
         for path in sorted(folder.glob("network-*.npz")):
             with np.load(path) as arrays:
                 weights.update({name: arrays[name] for name in arrays.files})
-        return cls(Shape(**{one.name: stored[one.name] for one in fields(Shape)}), weights)
+        return cls(Shape(**{one.name: stored[one.name] for one in fields(Shape)}), weights, n_threads, loops)
 
     def read(self, ids: NDArray[np.int32], cancelled: Callable[[], bool]) -> Passage:
         """The passage of these ids, as `window` makes them. Raises Cancelled."""
@@ -208,37 +205,51 @@ class Network:
         shape = self.shape
         return np.empty((shape.n_layers, 2, n_rows, shape.n_kv_heads, n_tokens, shape.head_dim), dtype=np.float32)
 
-    def _decoder(self, n_threads: int, portable: bool) -> NativeDecoder:
+    def _decoder(self, n_threads: int, loops: int) -> NativeDecoder:
+        """With the addresses of the arrays that this keeps."""
         shape = self.shape
-        kv = shape.n_kv_heads * shape.head_dim
-        rows = {"q": shape.hidden, "k": kv, "v": kv, "o": shape.hidden, "gate": shape.inner, "up": shape.inner,
-                "down": shape.hidden}  # fmt: skip
-        embedding = self._matrix("embedding", shape.n_ids, shape.hidden)
+        matrices = {name: one.addresses() for name, one in self._matrices.items()}
+        norms = {name: address(one) for name, one in self._norms.items()}
         layers = [
             (
-                self._norm(f"layers.{n}.attention_norm"),
-                self._norm(f"layers.{n}.mlp_norm"),
-                *(
-                    self._matrix(f"layers.{n}.{name}", rows[name], shape.inner if name == "down" else shape.hidden)
-                    for name in MATRICES
-                ),
+                norms[f"layers.{n}.attention_norm"],
+                norms[f"layers.{n}.mlp_norm"],
+                *(matrices[f"layers.{n}.{name}"] for name in MATRICES),
             )
             for n in range(shape.n_layers)
         ]
         sizes = (shape.n_ids, shape.hidden, shape.inner, shape.n_heads, shape.n_kv_heads, shape.head_dim)
-        norm, frequencies = self._norm("norm"), address(self._frequencies)
-        return NativeDecoder(sizes, shape.eps, frequencies, norm, embedding, embedding, layers, n_threads, portable)
+        embedding = matrices["embedding"]
+        return NativeDecoder(
+            sizes, shape.eps, address(self._frequencies), norms["norm"], embedding, embedding, layers, n_threads, loops
+        )
 
-    def _matrix(self, name: str, n_rows: int, n_columns: int) -> Matrix:
-        codes, scales = self._weights[name], self._weights[f"{name}.scales"]
+
+def _arranged(
+    shape: Shape, weights: dict[str, NDArray[np.generic]], loops: int
+) -> tuple[dict[str, Matrix], dict[str, NDArray[np.float32]]]:
+    """Matrices and norms as the decoder reads them. Raises as `Network` does."""
+    kv = shape.n_kv_heads * shape.head_dim
+    rows = {"q": shape.hidden, "k": kv, "v": kv, "o": shape.hidden, "gate": shape.inner, "up": shape.inner,
+            "down": shape.hidden}  # fmt: skip
+    sizes = {"embedding": (shape.n_ids, shape.hidden)} | {
+        f"layers.{n}.{name}": (rows[name], shape.inner if name == "down" else shape.hidden)
+        for n in range(shape.n_layers)
+        for name in MATRICES
+    }
+    names = ["norm", *(f"layers.{n}.{name}_norm" for n in range(shape.n_layers) for name in ("attention", "mlp"))]
+    matrices, norms = {}, {}
+    for name, (n_rows, n_columns) in sizes.items():
+        codes, scales = weights[name], weights[f"{name}.scales"]
         if codes.shape != (n_rows, n_columns) or scales.shape != (n_rows, n_columns // GROUP) or n_columns % GROUP:
             raise ValueError(f"{name} of shape {codes.shape} where {(n_rows, n_columns)} is wanted")
-        return matrix(codes, scales)
-
-    def _norm(self, name: str) -> int:
-        if self._weights[name].shape != (self.shape.hidden,):
-            raise ValueError(f"{name} of shape {self._weights[name].shape}")
-        return address(self._weights[name])
+        kept = np.ascontiguousarray(codes, dtype=np.int8), np.ascontiguousarray(scales, dtype=np.float32)
+        matrices[name] = matrix(*kept, loops=loops)
+    for name in names:
+        if weights[name].shape != (shape.hidden,):
+            raise ValueError(f"{name} of shape {weights[name].shape}")
+        norms[name] = np.ascontiguousarray(weights[name], dtype=np.float32)
+    return matrices, norms
 
 
 def _shares(logits: NDArray[np.float32], ids: NDArray[np.int32]) -> Shares:

@@ -7,6 +7,7 @@ and the arena stay float32. What the rounding costs in bits per byte is measured
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from treegraft_daemon.engine.model.decoder import Shape
-from treegraft_daemon.engine.model.int8 import GROUP, Matrix, NativeDecoder, address, matrix, rounded
+from treegraft_daemon.engine.model.int8 import FOR_THIS, GROUP, Matrix, NativeDecoder, address, matrix, rounded
 from treegraft_daemon.engine.model.kv_arena import Arena, Span
 from treegraft_daemon.engine.model.law import Progress, unheard
 from treegraft_daemon.engine.model.network import weights_of
 
-EMBEDDING, HEAD, NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
+EMBEDDING, HEAD, NORM = "model.embed_tokens", "lm_head", "model.norm"
 MATRICES = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj",
             "mlp.up_proj", "mlp.down_proj")  # fmt: skip
 # More threads than these wait for memory, and for each other.
@@ -36,45 +37,43 @@ def fits(shape: Shape) -> bool:
 
 
 class Int8Network:
-    """See `network.Network`. weights: by the decoder's names; matrices as (codes, scales), the rest as float32."""
+    """See `network.Network`. matrices and norms: by the decoder's names, without ".weight"."""
 
     def __init__(
-        self, shape: Shape, weights: dict[str, tuple[NDArray[np.generic], ...]], n_threads: int, portable: bool = False
+        self,
+        shape: Shape,
+        matrices: dict[str, Matrix],
+        norms: dict[str, NDArray[np.float32]],
+        n_threads: int,
+        loops: int = FOR_THIS,
     ) -> None:
-        """portable: with the loops for any CPU."""
+        """loops: that the matrices were made for, see int8.py."""
         self.device = torch.device("cpu")
         self.vocab_size = shape.vocab_size
         self.context = shape.context
         self._n_layers = shape.n_layers
         self._like = torch.empty(1, shape.n_kv_heads, 0, shape.head_dim)
         self._frequencies = shape.rope.frequencies(shape.head_dim).numpy()
-        self._weights = weights  # kept: the native decoder has their addresses only
-
-        def stored(name: str) -> Matrix:
-            return matrix(*weights[f"{name}.weight"], *weights.get(f"{name}.bias", ()))
-
-        def norm(name: str) -> int:
-            return address(weights[name][0])
-
-        embedding = stored(EMBEDDING.removesuffix(".weight"))
+        self._matrices, self._norms = matrices, norms  # kept: the native decoder has their addresses only
+        embedding = matrices[EMBEDDING].addresses()
         self._native = NativeDecoder(
             (shape.vocab_size, shape.hidden_size, shape.intermediate_size, shape.n_heads, shape.n_kv_heads,
              shape.head_dim),
             shape.norm_eps,
             address(self._frequencies),
-            norm(NORM),
+            address(norms[NORM]),
             embedding,
-            embedding if shape.tied else stored(HEAD.removesuffix(".weight")),
+            embedding if shape.tied else matrices[HEAD].addresses(),
             [
                 (
-                    norm(f"model.layers.{n}.input_layernorm.weight"),
-                    norm(f"model.layers.{n}.post_attention_layernorm.weight"),
-                    *(stored(f"model.layers.{n}.{name}") for name in MATRICES),
+                    address(norms[f"model.layers.{n}.input_layernorm"]),
+                    address(norms[f"model.layers.{n}.post_attention_layernorm"]),
+                    *(matrices[f"model.layers.{n}.{name}"].addresses() for name in MATRICES),
                 )
                 for n in range(shape.n_layers)
             ],
             n_threads,
-            portable,
+            loops,
         )  # fmt: skip
 
     def next_logits(self, ids: Tensor, span: Span) -> Tensor:
@@ -115,10 +114,24 @@ class Int8Network:
         return logits
 
 
-def load_int8(folder: Path, shape: Shape, tell: Progress = unheard) -> Int8Network:
-    """The decoder with the weights in `folder`, rounded as they are read. See `network.load_plain` for what it raises."""
-    weights: dict[str, tuple[NDArray[np.generic], ...]] = {}
+def load_int8(
+    folder: Path, shape: Shape, tell: Progress = unheard, n_threads: int = 0, loops: int = FOR_THIS
+) -> Int8Network:
+    """The decoder with the weights in `folder`, rounded as they are read. n_threads: 0 for torch's, up to MOST_THREADS.
+
+    See `network.load_plain` for what it raises.
+    """
+    matrices: dict[str, Matrix] = {}
+    arrays: dict[str, NDArray[np.float32]] = {}
     for name, tensor in weights_of(folder, shape, torch.device("cpu"), torch.float32, tell):
         wide = np.ascontiguousarray(tensor.numpy())
-        weights[name] = rounded(wide) if wide.ndim == 2 else (wide.copy(),)
-    return Int8Network(shape, weights, min(torch.get_num_threads(), MOST_THREADS))
+        if wide.ndim == 2:
+            matrices[name.removesuffix(".weight")] = matrix(*rounded(wide), loops=loops)
+        else:
+            arrays[name] = wide.copy()
+    for name, bias in arrays.items():
+        if name.endswith(".bias"):
+            place = name.removesuffix(".bias")
+            matrices[place] = replace(matrices[place], bias=bias)
+    norms = {name.removesuffix(".weight"): one for name, one in arrays.items() if name.endswith(".weight")}
+    return Int8Network(shape, matrices, norms, n_threads or min(torch.get_num_threads(), MOST_THREADS), loops)

@@ -16,6 +16,18 @@
 #define BAND 32
 #define BAND_FLOATS 32768
 
+/* A group of a vector as the loops of packed.h read it: `scale` times whole numbers. */
+typedef struct {
+    int8_t digits[3][GROUP];  /* of 256, the last first, from -128 to 127 */
+    int32_t excess[3];        /* what 128 too much in each code adds to the sum of products with each digit */
+    float scale;
+} Group;
+
+typedef struct {
+    float *wide;   /* [count, columns] */
+    Group *fixed;  /* [count, columns / GROUP], where the loops read that */
+} Vectors;
+
 #define JOINED(a, b) a##b
 #define NAME(x) JOINED(plain_, x)
 #include "kernels.h"
@@ -29,6 +41,10 @@
 #include "kernels.h"
 #undef NAME
 #pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512vnni")
+#include "packed.h"
+#pragma GCC pop_options
 #endif
 
 /* Tokens whose queries meet a block of keys together, and the places of such a block: 16 KB of keys of 64 floats. */
@@ -36,7 +52,8 @@
 #define BLOCK 64
 
 typedef struct {
-    void (*band)(const Matrix *, int, int, const float *, int, float *, float *);
+    void (*fix)(const float *, int, Group *);  /* NULL: their vectors stay as they are, and their matrices */
+    void (*band)(const Matrix *, int, int, const Vectors *, int, float *, float *);
     void (*widen)(const Matrix *, int, float *);
     void (*norm)(const float *, const float *, int, float, float *);
     void (*gated)(float *, const float *, int);
@@ -46,13 +63,32 @@ typedef struct {
 } Kernels;
 
 static const Kernels PLAIN = {
-    plain_band, plain_widen, plain_norm, plain_gated, plain_score_dims, plain_gather_dims, plain_softmax,
+    NULL, plain_band, plain_widen, plain_norm, plain_gated, plain_score_dims, plain_gather_dims, plain_softmax,
 };
 #ifdef __x86_64__
 static const Kernels AVX2 = {
-    avx2_band, avx2_widen, avx2_norm, avx2_gated, avx2_score_dims, avx2_gather_dims, avx2_softmax,
+    NULL, avx2_band, avx2_widen, avx2_norm, avx2_gated, avx2_score_dims, avx2_gather_dims, avx2_softmax,
+};
+static const Kernels VNNI = {
+    vnni_fix, vnni_band, vnni_widen, avx2_norm, avx2_gated, avx2_score_dims, avx2_gather_dims, avx2_softmax,
 };
 #endif
+
+static const Kernels *kernels_for(Loops loops) {
+#ifdef __x86_64__
+    bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (loops >= LOOPS_FOR_THIS && has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni"))
+        return &VNNI;
+    if (loops >= LOOPS_FOR_AVX2 && has_avx2)
+        return &AVX2;
+#endif
+    return &PLAIN;
+}
+
+bool decoder_packs(Loops loops) {
+    return kernels_for(loops)->fix != NULL;
+}
 
 typedef struct {
     float *room;    /* wide rows */
@@ -67,7 +103,8 @@ struct Decoder {
 
     /* Activations of a step, [tokens, ...]. */
     int64_t n_tokens, n_places;  /* what there is room for */
-    float *x, *normed, *q, *k, *v, *attended, *gate, *up, *turns;
+    float *x, *q, *k, *v, *up, *turns;
+    Vectors normed, attended, gate;
     Scratch *scratch;  /* of each thread */
 
     /* The threads; the caller is number 0. */
@@ -154,20 +191,38 @@ static void read_ids(Worker *worker) {
     done(worker);
 }
 
+/* The norm of number `from` of x becomes vector `to` of those that are multiplied. */
+static void norm_of(Decoder *decoder, const float *weight, int64_t from, int64_t to) {
+    int64_t n = decoder->model.hidden;
+    float *normed = decoder->normed.wide + to * n;
+    decoder->kernels->norm(decoder->x + from * n, weight, (int)n, decoder->model.eps, normed);
+    if (decoder->kernels->fix)
+        decoder->kernels->fix(normed, (int)n, decoder->normed.fixed + to * (n / GROUP));
+}
+
 static void normalise(Worker *worker, const float *weight) {
-    Decoder *decoder = worker->decoder;
-    int64_t n = decoder->model.hidden, first, last;
+    int64_t first, last;
     while (take(worker, count_of(worker), 8, &first, &last))
         for (int64_t m = first; m < last; m++)
-            decoder->kernels->norm(
-                decoder->x + m * n, weight, (int)n, decoder->model.eps, decoder->normed + m * n
-            );
+            norm_of(worker->decoder, weight, m, m);
+    done(worker);
+}
+
+/* Vectors [count, n] are there: as they are read from now on. */
+static void fix(Worker *worker, const Vectors *x, int64_t n) {
+    const Kernels *kernels = worker->decoder->kernels;
+    int64_t first, last;
+    if (!kernels->fix)
+        return;
+    while (take(worker, count_of(worker), 8, &first, &last))
+        for (int64_t m = first; m < last; m++)
+            kernels->fix(x->wide + m * n, (int)n, x->fixed + m * (n / GROUP));
     done(worker);
 }
 
 /* Rows [first, last) of out [count, rows] = x [count, columns] times the matrix, + bias; added to what is there or not. */
 static void multiply_band(
-    Worker *worker, const Matrix *matrix, int first, int last, const float *x, int count, float *out, bool adds
+    Worker *worker, const Matrix *matrix, int first, int last, const Vectors *x, int count, float *out, bool adds
 ) {
     const float *band = worker->scratch->band;
     worker->decoder->kernels->band(matrix, first, last, x, count, worker->scratch->room, worker->scratch->band);
@@ -179,7 +234,7 @@ static void multiply_band(
         }
 }
 
-static void multiply(Worker *worker, const Matrix *matrix, const float *x, int count, float *out, bool adds) {
+static void multiply(Worker *worker, const Matrix *matrix, const Vectors *x, int count, float *out, bool adds) {
     int64_t first, last;
     while (take(worker, matrix->rows, BAND, &first, &last))
         multiply_band(worker, matrix, (int)first, (int)last, x, count, out, adds);
@@ -287,7 +342,7 @@ static void attend_together(
         );
     for (int m = first; m < last; m++)
         memcpy(
-            decoder->attended + ((int64_t)m * n_heads + query) * dim,
+            decoder->attended.wide + ((int64_t)m * n_heads + query) * dim,
             scratch->gathered + (int64_t)(m - first) * n_each * dim, n_each * dim * sizeof(float)
         );
 }
@@ -309,36 +364,35 @@ static void feed_forward(Worker *worker, const Layer *layer) {
     Decoder *decoder = worker->decoder;
     int count = count_of(worker);
     int64_t first, last, inner = decoder->model.inner;
+    float *gate = decoder->gate.wide;
     while (take(worker, inner, BAND, &first, &last)) {
-        multiply_band(worker, &layer->gate, (int)first, (int)last, decoder->normed, count, decoder->gate, false);
-        multiply_band(worker, &layer->up, (int)first, (int)last, decoder->normed, count, decoder->up, false);
+        multiply_band(worker, &layer->gate, (int)first, (int)last, &decoder->normed, count, gate, false);
+        multiply_band(worker, &layer->up, (int)first, (int)last, &decoder->normed, count, decoder->up, false);
         for (int m = 0; m < count; m++)
-            decoder->kernels->gated(
-                decoder->gate + m * inner + first, decoder->up + m * inner + first, (int)(last - first)
-            );
+            decoder->kernels->gated(gate + m * inner + first, decoder->up + m * inner + first, (int)(last - first));
     }
     done(worker);
-    multiply(worker, &layer->down, decoder->gate, count, decoder->x, true);
+    fix(worker, &decoder->gate, inner);
+    multiply(worker, &layer->down, &decoder->gate, count, decoder->x, true);
     done(worker);
 }
 
 static void say(Worker *worker) {
     Decoder *decoder = worker->decoder;
     const Step *step = worker->step;
-    int64_t hidden = decoder->model.hidden, n_wanted = (int64_t)step->n_rows * step->n_last, first, last;
+    int64_t n_wanted = (int64_t)step->n_rows * step->n_last, first, last;
     while (take(worker, n_wanted, 8, &first, &last))
-        for (int64_t i = first; i < last; i++) {
-            int64_t m = i / step->n_last * step->n_tokens + step->n_tokens - step->n_last + i % step->n_last;
-            decoder->kernels->norm(
-                decoder->x + m * hidden, decoder->model.norm, (int)hidden, decoder->model.eps, decoder->normed + i * hidden
+        for (int64_t i = first; i < last; i++)
+            norm_of(
+                decoder, decoder->model.norm,
+                i / step->n_last * step->n_tokens + step->n_tokens - step->n_last + i % step->n_last, i
             );
-        }
     done(worker);
-    multiply(worker, &decoder->model.head, decoder->normed, (int)n_wanted, step->logits, false);
+    multiply(worker, &decoder->model.head, &decoder->normed, (int)n_wanted, step->logits, false);
     done(worker);
 }
 
-#define PHASES_OF_LAYER 10
+#define PHASES_OF_LAYER 12
 
 static void run(Decoder *decoder, int number) {
     Worker worker = {decoder, decoder->step, &decoder->scratch[number], 0};
@@ -348,15 +402,16 @@ static void run(Decoder *decoder, int number) {
         const Layer *layer = &decoder->model.layers[i];
         const Memory *memory = &decoder->step->layers[i];
         normalise(&worker, layer->attention_norm);
-        multiply(&worker, &layer->q, decoder->normed, count, decoder->q, false);
+        multiply(&worker, &layer->q, &decoder->normed, count, decoder->q, false);
         worker.phase++;  /* nobody waits between these three */
-        multiply(&worker, &layer->k, decoder->normed, count, decoder->k, false);
+        multiply(&worker, &layer->k, &decoder->normed, count, decoder->k, false);
         worker.phase++;
-        multiply(&worker, &layer->v, decoder->normed, count, decoder->v, false);
+        multiply(&worker, &layer->v, &decoder->normed, count, decoder->v, false);
         done(&worker);
         store(&worker, memory);
         attend(&worker, memory);
-        multiply(&worker, &layer->o, decoder->attended, count, decoder->x, true);
+        fix(&worker, &decoder->attended, (int64_t)decoder->model.n_heads * decoder->model.head_dim);
+        multiply(&worker, &layer->o, &decoder->attended, count, decoder->x, true);
         done(&worker);
         normalise(&worker, layer->mlp_norm);
         feed_forward(&worker, layer);
@@ -403,11 +458,23 @@ static bool reserve(Decoder *decoder, int64_t n_tokens, int64_t n_places) {
             float **buffer;
             int64_t width;
         } wanted[] = {
-            {&decoder->x, model->hidden}, {&decoder->normed, model->hidden}, {&decoder->q, heads}, {&decoder->k, kv},
-            {&decoder->v, kv}, {&decoder->attended, heads}, {&decoder->gate, model->inner},
+            {&decoder->x, model->hidden}, {&decoder->normed.wide, model->hidden}, {&decoder->q, heads},
+            {&decoder->k, kv}, {&decoder->v, kv}, {&decoder->attended.wide, heads}, {&decoder->gate.wide, model->inner},
             {&decoder->up, model->inner}, {&decoder->turns, model->head_dim},
         };
+        struct {
+            Group **buffer;
+            int64_t width;
+        } fixed[] = {
+            {&decoder->normed.fixed, model->hidden}, {&decoder->attended.fixed, heads}, {&decoder->gate.fixed, model->inner},
+        };
         decoder->n_tokens = 0;
+        for (size_t i = 0; i < sizeof fixed / sizeof *fixed && decoder->kernels->fix; i++) {
+            free(*fixed[i].buffer);
+            *fixed[i].buffer = malloc((size_t)(n_tokens * fixed[i].width / GROUP) * sizeof(Group));
+            if (*fixed[i].buffer == NULL)
+                return false;
+        }
         for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
             free(*wanted[i].buffer);
             *wanted[i].buffer = floats(n_tokens * wanted[i].width);
@@ -437,17 +504,12 @@ static bool reserve(Decoder *decoder, int64_t n_tokens, int64_t n_places) {
     return true;
 }
 
-Decoder *decoder_new(const Model *model, int n_threads, bool portable) {
+Decoder *decoder_new(const Model *model, int n_threads, Loops loops) {
     Decoder *decoder = calloc(1, sizeof *decoder);
     if (decoder == NULL)
         return NULL;
     decoder->model = *model;
-    decoder->kernels = &PLAIN;
-    (void)portable;
-#ifdef __x86_64__
-    if (!portable && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        decoder->kernels = &AVX2;
-#endif
+    decoder->kernels = kernels_for(loops);
     decoder->model.layers = calloc(model->n_layers, sizeof *model->layers);
     decoder->scratch = calloc(n_threads, sizeof *decoder->scratch);
     decoder->threads = calloc(n_threads, sizeof *decoder->threads);
@@ -501,9 +563,9 @@ void decoder_free(Decoder *decoder) {
         for (size_t j = 0; j < sizeof owned / sizeof *owned; j++)
             free(owned[j]);
     }
-    float *owned[] = {
-        decoder->x, decoder->normed, decoder->q, decoder->k, decoder->v, decoder->attended, decoder->gate, decoder->up,
-        decoder->turns,
+    void *owned[] = {
+        decoder->x, decoder->q, decoder->k, decoder->v, decoder->up, decoder->turns, decoder->normed.wide,
+        decoder->normed.fixed, decoder->attended.wide, decoder->attended.fixed, decoder->gate.wide, decoder->gate.fixed,
     };
     for (size_t j = 0; j < sizeof owned / sizeof *owned; j++)
         free(owned[j]);

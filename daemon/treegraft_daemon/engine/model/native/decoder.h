@@ -12,7 +12,7 @@
 /* Columns that share one scale. */
 #define GROUP 64
 
-/* w[row][column] = codes * scale of the column's group. */
+/* w[row][column] = codes * scale of the column's group. For some loops packed: see packed.h. */
 typedef struct {
     const int8_t *codes;  /* [rows, columns] */
     const float *scales;  /* [rows, columns / GROUP] */
@@ -54,8 +54,14 @@ typedef struct {
 
 typedef struct Decoder Decoder;
 
-/* NULL for lack of memory or threads. The model's arrays must outlive it. portable: no instructions of this CPU only. */
-Decoder *decoder_new(const Model *model, int n_threads, bool portable);
+/* How much of what a CPU can is used, where it can. */
+typedef enum { LOOPS_FOR_ANY, LOOPS_FOR_AVX2, LOOPS_FOR_THIS } Loops;
+
+/* Whether these loops read packed matrices, here. */
+bool decoder_packs(Loops loops);
+
+/* NULL for lack of memory or threads. The model's arrays must outlive it. */
+Decoder *decoder_new(const Model *model, int n_threads, Loops loops);
 void decoder_free(Decoder *decoder);
 
 /* Whether there was memory for it. Not for two threads at once. */

@@ -167,9 +167,10 @@ static inline __attribute__((always_inline)) void NAME(tile)(
  * Few vectors meet the weights as they come from memory. For many the rows are widened once into the cache, and three
  * vectors at a time, which stay in the innermost, pass along them. */
 static void NAME(band)(
-    const Matrix *matrix, int first, int last, const float *x, int count, float *room, float *out
+    const Matrix *matrix, int first, int last, const Vectors *vectors, int count, float *room, float *out
 ) {
     int n = matrix->columns;
+    const float *x = vectors->wide;
     if (count == 1) {
         for (int row = first; row < last; row += 4)
             NAME(four)(matrix, row, last, x, out + (row - first));
@@ -199,14 +200,14 @@ static void NAME(band)(
             NAME(widen)(matrix, start + (r < n_rows ? r : n_rows - 1), room + (int64_t)r * n);
         for (int m = 0; m < count; m += 3)
             for (int r = 0; r < whole; r += 4) {
-                const float *rows = room + (int64_t)r * n, *vectors = x + (int64_t)m * n;
+                const float *rows = room + (int64_t)r * n, *three = x + (int64_t)m * n;
                 float *to = out + (int64_t)m * BAND + (start - first) + r;
                 if (count - m >= 3)
-                    NAME(tile)(rows, n, vectors, 3, to, BAND);
+                    NAME(tile)(rows, n, three, 3, to, BAND);
                 else if (count - m == 2)
-                    NAME(tile)(rows, n, vectors, 2, to, BAND);
+                    NAME(tile)(rows, n, three, 2, to, BAND);
                 else
-                    NAME(tile)(rows, n, vectors, 1, to, BAND);
+                    NAME(tile)(rows, n, three, 1, to, BAND);
             }
     }
 }
