@@ -117,7 +117,7 @@ def told(network: Network) -> str:
         start = perf_counter()
         network._step(ids, passage.memory, tails, len(passage.ids), 0)
         times.append(perf_counter() - start)
-    size, ms = sum(one.nbytes for one in network._weights.values()), statistics.median(times) * 1000
+    size, ms = sum(one.nbytes for one in network._matrices.values()), statistics.median(times) * 1000
     used, there = size / ms / 1e6, memory_gb_per_s()
     return f"{size / 1e6:.1f} MB of weights in {ms:.2f} ms: {used:.1f} GB/s, {used / there:.0%} of {there:.1f} GB/s"
 

@@ -98,7 +98,7 @@ def main() -> int:
     print("| weights | bits per byte | ms per step | five rows | 256 tokens read |\n|---|---|---|---|---|")
     for name, row in times.items():
         print(f"| {name} | {bits[name] / n_bytes:.4f} | " + " | ".join(f"{ms:.1f}" for ms in row) + " |")
-    size = sum(part.nbytes for stored in rounded._weights.values() for part in stored)
+    size = sum(one.nbytes for one in rounded._matrices.values())
     used, there = size / times["auto"][0] / 1e6, memory_gb_per_s()
     print(
         f"{size / 1e6:.0f} MB of weights at {used:.1f} GB/s, {used / there:.0%} of {there:.1f} GB/s that memory gives"

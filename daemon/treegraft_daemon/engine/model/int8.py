@@ -42,6 +42,11 @@ class Matrix:
     rows: int
     columns: int
 
+    @property
+    def nbytes(self) -> int:
+        """What a product reads of it."""
+        return self.codes.nbytes + self.scales.nbytes
+
     def addresses(self) -> tuple[int, int, int, int, int]:
         """As `NativeDecoder` takes it."""
         bias = 0 if self.bias is None else address(self.bias)
