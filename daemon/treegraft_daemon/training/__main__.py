@@ -32,7 +32,7 @@ TILTED_TIMES, TILTED_WHOLE_LINES, TILTED_UNFINISHED = 2, 0.2, 0.3
 
 STEPS = ("count", "network", "fit", "tilt", "judge")
 NETWORK_SECONDS = 9000  # on two cores; on a GPU a tenth of it goes farther
-# About 25 MB in all, 4 more are the network; Python has most text and is asked for most.
+# About 25 MB in all, 4.5 more are the network; Python has most text and is asked for most.
 TABLE_BYTES = {"python": 10_500_000, "javascript": 4_000_000, "go": 2_200_000, "rust": 2_200_000, "java": 2_000_000,
                "c": 2_600_000}  # fmt: skip
 

@@ -161,6 +161,11 @@ static inline __attribute__((always_inline)) void NAME(tile)(
         NAME(sum_four)(sums[m], out + m * stride);
 }
 
+/* Alone: among other loops the compiler finds one register too few, and then it takes half as long again. */
+static __attribute__((noinline)) void NAME(tile_of_three)(const float *rows, int n, const float *x, float *out) {
+    NAME(tile)(rows, n, x, 3, out, BAND);
+}
+
 /* Rows [first, last) of the matrix, at most BAND, times the vectors x [count, columns].
  *
  * out [count, BAND]: may be written up to the next multiple of 4 rows. room: wide rows, BAND_FLOATS or four rows of them.
@@ -203,7 +208,7 @@ static void NAME(band)(
                 const float *rows = room + (int64_t)r * n, *three = x + (int64_t)m * n;
                 float *to = out + (int64_t)m * BAND + (start - first) + r;
                 if (count - m >= 3)
-                    NAME(tile)(rows, n, three, 3, to, BAND);
+                    NAME(tile_of_three)(rows, n, three, to);
                 else if (count - m == 2)
                     NAME(tile)(rows, n, three, 2, to, BAND);
                 else
