@@ -221,23 +221,33 @@ static void fix(Worker *worker, const Vectors *x, int64_t n) {
 }
 
 /* Rows [first, last) of out [count, rows] = x [count, columns] times the matrix, + bias; added to what is there or not. */
-static void multiply_band(
+static void multiply_rows(
     Worker *worker, const Matrix *matrix, int first, int last, const Vectors *x, int count, float *out, bool adds
 ) {
     const float *band = worker->scratch->band;
-    worker->decoder->kernels->band(matrix, first, last, x, count, worker->scratch->room, worker->scratch->band);
-    for (int m = 0; m < count; m++)
-        for (int row = first; row < last; row++) {
-            float *to = out + (int64_t)m * matrix->rows + row;
-            float found = band[(int64_t)m * BAND + row - first] + (matrix->bias ? matrix->bias[row] : 0);
-            *to = adds ? *to + found : found;
-        }
+    for (int start = first; start < last; start += BAND) {
+        int end = start + BAND < last ? start + BAND : last;
+        worker->decoder->kernels->band(matrix, start, end, x, count, worker->scratch->room, worker->scratch->band);
+        for (int m = 0; m < count; m++)
+            for (int row = start; row < end; row++) {
+                float *to = out + (int64_t)m * matrix->rows + row;
+                float found = band[(int64_t)m * BAND + row - start] + (matrix->bias ? matrix->bias[row] : 0);
+                *to = adds ? *to + found : found;
+            }
+    }
+}
+
+/* How many of a matrix's rows a thread takes at a time. With few vectors it waits for memory, which brings long stretches
+ * faster than short ones. */
+static int stretch(const Worker *worker, int64_t n_rows, int count) {
+    int64_t n_bands = count > FEW ? 1 : n_rows / BAND / (2 * worker->decoder->n_threads);
+    return (int)(n_bands < 1 ? 1 : n_bands) * BAND;
 }
 
 static void multiply(Worker *worker, const Matrix *matrix, const Vectors *x, int count, float *out, bool adds) {
     int64_t first, last;
-    while (take(worker, matrix->rows, BAND, &first, &last))
-        multiply_band(worker, matrix, (int)first, (int)last, x, count, out, adds);
+    while (take(worker, matrix->rows, stretch(worker, matrix->rows, count), &first, &last))
+        multiply_rows(worker, matrix, (int)first, (int)last, x, count, out, adds);
 }
 
 static void turn(float *vector, const float *turns, int dim, float scale) {
@@ -365,9 +375,9 @@ static void feed_forward(Worker *worker, const Layer *layer) {
     int count = count_of(worker);
     int64_t first, last, inner = decoder->model.inner;
     float *gate = decoder->gate.wide;
-    while (take(worker, inner, BAND, &first, &last)) {
-        multiply_band(worker, &layer->gate, (int)first, (int)last, &decoder->normed, count, gate, false);
-        multiply_band(worker, &layer->up, (int)first, (int)last, &decoder->normed, count, decoder->up, false);
+    while (take(worker, inner, stretch(worker, inner, count), &first, &last)) {
+        multiply_rows(worker, &layer->gate, (int)first, (int)last, &decoder->normed, count, gate, false);
+        multiply_rows(worker, &layer->up, (int)first, (int)last, &decoder->normed, count, decoder->up, false);
         for (int m = 0; m < count; m++)
             decoder->kernels->gated(gate + m * inner + first, decoder->up + m * inner + first, (int)(last - first));
     }
