@@ -43,7 +43,10 @@ typedef struct {
 #pragma GCC pop_options
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512vnni")
+#ifdef __AVX512VNNI__  /* not where the compiler does not know such pragmas */
 #include "packed.h"
+#define HAS_VNNI
+#endif
 #pragma GCC pop_options
 #endif
 
@@ -69,6 +72,8 @@ static const Kernels PLAIN = {
 static const Kernels AVX2 = {
     NULL, avx2_band, avx2_widen, avx2_norm, avx2_gated, avx2_score_dims, avx2_gather_dims, avx2_softmax,
 };
+#endif
+#ifdef HAS_VNNI
 static const Kernels VNNI = {
     vnni_fix, vnni_band, vnni_widen, avx2_norm, avx2_gated, avx2_score_dims, avx2_gather_dims, avx2_softmax,
 };
@@ -77,9 +82,11 @@ static const Kernels VNNI = {
 static const Kernels *kernels_for(Loops loops) {
 #ifdef __x86_64__
     bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#ifdef HAS_VNNI
     if (loops >= LOOPS_FOR_THIS && has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni"))
         return &VNNI;
+#endif
     if (loops >= LOOPS_FOR_AVX2 && has_avx2)
         return &AVX2;
 #endif
