@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -88,6 +88,17 @@ def test_threads_and_loops_for_any_cpu_change_nothing(
 ) -> None:
     other = Network.load(folder, n_threads, loops)
     assert other is not None and close(other.read(IDS, never).shares, expected(trained, IDS.tolist()))
+
+
+def test_layers_that_are_added_change_nothing_at_first(trained: training.Network, folder: Path) -> None:
+    larger = training.Network(replace(TINY, n_layers=2 * TINY.n_layers + 1))
+    training.load(larger, folder)
+    ids = torch.tensor(IDS[None, :100].astype(np.int64))
+    with torch.no_grad():
+        said = [one.logits(one(ids, torch.float32)) for one in (trained, larger)]
+    assert torch.allclose(*said, atol=1e-5)
+    outputs = [float(layer.o.detach().abs().sum()) for layer in larger.layers]
+    assert sum(one > 0 for one in outputs) == TINY.n_layers, "each layer that there was is there once"
 
 
 def test_a_forked_process_works_alone(folder: Path) -> None:
