@@ -34,7 +34,7 @@ import numpy as np
 
 import real_model
 from treegraft_daemon.engine.completion import Budget, Writer, world_of
-from treegraft_daemon.engine.model.law import Law, Sampling
+from treegraft_daemon.engine.model.law import Law, Sampling, alone
 from treegraft_daemon.engine.model.loading import load
 from treegraft_daemon.engine.model.mixture import GLOBAL_SLOTS, MixtureLaw, Weights, load_embedded
 from treegraft_daemon.engine.particles import Particle, World, explore, posterior
@@ -86,17 +86,18 @@ class Attempt:
             max_tokens=MAX_TOKENS, temperature=1.0, deadline_ms=600_000,
         )  # fmt: skip
         writer = Writer(self.law, stopping, Region(context.language, context.prefix, context.suffix))
-        _, healed = self.law.prefill(context, Sampling(1.0, self.rng), lambda: False)
+        rows = alone(self.law, self.law.prefill(context, Sampling(1.0, self.rng), lambda: False))
         budget = Budget(request, lambda: False)
         # No bound on checks or time: what the ways cost is what is measured.
         world = replace(
-            world_of(writer, self.law, budget),
+            world_of(writer, rows, budget),
             spent=lambda: budget.n_steps >= MAX_TOKENS,
             max_checks=len(self.law.vocabulary.tokens),
         )
         if change is not None:
             world = change(world, writer)
-        return explore(Place(b"", cursor, healed), self.law.fork(n), world, self.rng), writer
+        written = explore(Place(b"", cursor, rows.owed), rows.fork(n), world, self.rng)
+        return alone(self.law, written), writer
 
     def parses(self, text: bytes) -> bool:
         context = self.hole.context
@@ -231,7 +232,7 @@ def measure(law: Law, language: str, drawn: list[Hole], names: list[str], seed: 
         attempt = Attempt(law, hole, judge, np.random.default_rng([seed, idx]))
         if attempt.parses(hole.middle) and grammar_for(language).parse(hole.context.prefix).first_error is None:
             # The first to read a document pays for what the law keeps of it: that is none of the ways.
-            law.prefill(hole.context, Sampling(1.0, attempt.rng), lambda: False)
+            alone(law, law.prefill(hole.context, Sampling(1.0, attempt.rng), lambda: False))
             yield {name: WAYS[name](attempt) for name in names}
 
 

@@ -23,8 +23,8 @@ import numpy as np
 
 import sources
 from treegraft_daemon.engine.model.embedded_network import Network
-from treegraft_daemon.engine.model.law import Context, Sampling
-from treegraft_daemon.engine.model.mixture import load_embedded
+from treegraft_daemon.engine.model.law import Context, Sampling, alone
+from treegraft_daemon.engine.model.mixture import MixtureRows, load_embedded
 
 LANGUAGES = ("python", "javascript", "typescript", "go", "rust", "java", "c", "cpp")
 N_TOKENS = 24
@@ -72,6 +72,7 @@ def main() -> int:
     inside: list[float] = [0.0]
     network._step = timed(network._step, inside)  # type: ignore[method-assign]
     rows: dict[str, tuple[list[float], list[float]]] = {}
+    prefilled: list[MixtureRows] = []
 
     def note(name: str, work: Callable[[], object]) -> None:
         inside.append(0.0)
@@ -91,10 +92,10 @@ def main() -> int:
 
             def prefill(at: int) -> None:
                 context = Context(str(path), str(path), language, text[:at], text[end:], ())  # noqa: B023
-                law.prefill(context, sampling, lambda: False)
+                prefilled.append(alone(law, law.prefill(context, sampling, lambda: False)))
 
             def write() -> None:
-                state = law._rows[0][-1]
+                state = prefilled[-1].states[0][-1]
                 for _ in range(N_TOKENS):
                     state = state.step(int(state.law().argmax()))
 

@@ -30,7 +30,7 @@ from lsp_client import compile_sources
 from treegraft_daemon import engine_client
 from treegraft_daemon.config import Settings
 from treegraft_daemon.engine import completion
-from treegraft_daemon.engine.model.law import Context
+from treegraft_daemon.engine.model.law import Context, alone
 from treegraft_daemon.engine.model.loading import load
 from treegraft_grammars import grammar_for
 from treegraft_protocol.messages import Complete
@@ -211,7 +211,7 @@ def native_ms(holes: list[Hole]) -> float:
                 )  # fmt: skip
                 context = Context(str(number), "a.py", "python", text[: one.offset], text[one.offset :])
                 grammar.counts = one is hole
-                completion.suggest(request, context, law)
+                alone(law, completion.suggest(request, context, law))
     return 1000 * grammar.seconds
 
 

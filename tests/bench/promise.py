@@ -19,7 +19,7 @@ from pathlib import Path
 from judges import JUDGES, NoJudge
 
 from treegraft_daemon.engine.completion import suggest
-from treegraft_daemon.engine.model.law import Context, Law
+from treegraft_daemon.engine.model.law import Context, Law, alone
 from treegraft_daemon.engine.model.loading import load
 from treegraft_daemon.telemetry import Counters
 from treegraft_daemon.training import corpus
@@ -93,7 +93,7 @@ def measure(law: Law, drawn: list[Context], *, constraint: bool) -> Tally:
             language=context.language,
             constraint=constraint,
         )
-        answer = suggest(request, context, law, counters=counters)
+        answer = alone(law, suggest(request, context, law, counters=counters))
         tally.n_holes += 1
         tally.ms += answer.timings.total_ms
         if not answer.items or not answer.items[0].text.strip():

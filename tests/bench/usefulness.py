@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from treegraft_daemon.engine.completion import suggest
-from treegraft_daemon.engine.model.law import Context, Law
+from treegraft_daemon.engine.model.law import Context, Law, alone
 from treegraft_daemon.engine.model.loading import load
 from treegraft_daemon.training import corpus
 from treegraft_daemon.training.holes import Hole, holes
@@ -64,7 +64,7 @@ def ask(
         seed=seed,
         constraint=constraint,
     )
-    return suggest(request, context, law).items
+    return alone(law, suggest(request, context, law)).items
 
 
 def at_indentation(hole: Hole) -> Hole:

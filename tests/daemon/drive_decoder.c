@@ -39,14 +39,15 @@ static Matrix matrix(int rows, int columns, bool biased, Loops loops) {
     return (Matrix){codes, scales, biased ? numbers(rows) : NULL, rows, columns};
 }
 
-static void step(
-    Decoder *decoder, const Memory *memory, int rows, int tokens, int n_prefix, int n_before, int first_row, int n_last
-) {
+static void take(Decoder *decoder, const Part *parts, int n_parts, int tokens, int n_last) {
+    int rows = 0;
+    for (int i = 0; i < n_parts; i++)
+        rows += parts[i].n_rows;
     int32_t *ids = malloc((long)rows * tokens * sizeof *ids);
     for (int i = 0; i < rows * tokens; i++)
         ids[i] = rand() % VOCAB;
     float *logits = malloc((long)rows * n_last * VOCAB * sizeof(float));
-    Step one = {ids, rows, tokens, memory, CAPACITY, SLOTS, n_prefix, n_before, first_row, n_last, logits};
+    Step one = {ids, rows, tokens, parts, n_parts, n_last, logits};
     if (!decoder_step(decoder, &one))
         exit(1);
     for (long i = 0; i < (long)rows * n_last * VOCAB; i++)
@@ -54,6 +55,13 @@ static void step(
             exit(2);
     free(ids);
     free(logits);
+}
+
+static void step(
+    Decoder *decoder, const Memory *memory, int rows, int tokens, int n_prefix, int n_before, int first_row, int n_last
+) {
+    Part part = {rows, memory, CAPACITY, SLOTS, n_prefix, n_before, first_row};
+    take(decoder, &part, 1, tokens, n_last);
 }
 
 static void drive(int n_heads, int n_kv_heads, int head_dim, int n_threads, Loops loops) {
@@ -84,6 +92,11 @@ static void drive(int n_heads, int n_kv_heads, int head_dim, int n_threads, Loop
         for (int n_before = 0; n_before < 4; n_before++)
             step(decoder, memory, rows, 1, n_prefix, n_before, 0, 1);
         step(decoder, memory, 2, 3, n_prefix, 4, rows, 1);
+        Part parts[] = {
+            {1, memory, CAPACITY, SLOTS, n_prefix / 2, 3, rows}, {rows, memory, CAPACITY, SLOTS, n_prefix, 4, 0},
+            {2, memory, CAPACITY, SLOTS, 1, 0, ROWS - 2},
+        };
+        take(decoder, parts, 3, 1, 1);
     }
     decoder_free(decoder);
 }

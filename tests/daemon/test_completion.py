@@ -12,7 +12,7 @@ import pytest
 from scripted import END, ScriptedLaw, Wish
 from treegraft_daemon.engine import completion
 from treegraft_daemon.engine.completion import suggest
-from treegraft_daemon.engine.model.law import Context
+from treegraft_daemon.engine.model.law import Context, alone
 from treegraft_daemon.telemetry import Counters
 from treegraft_grammars import Judge
 from treegraft_protocol.messages import Complete, Multiline, Suggestions
@@ -38,7 +38,7 @@ def ask(
     )
     context = Context("file:///a", "a", language, prefix, suffix)
     request = Complete(id=1, document="file:///a", version=1, offset=len(prefix), **options)  # type: ignore[arg-type]
-    return suggest(request, context, law, cancelled=cancelled, counters=counters)
+    return alone(law, suggest(request, context, law, cancelled=cancelled, counters=counters))
 
 
 def check(

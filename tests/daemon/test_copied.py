@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alone import Alone
 from treegraft_daemon.engine.model.copied import LEVELS, Copied, Copies, level
 from treegraft_daemon.engine.model.hub_tokenizer import HubTokenizer
 from treegraft_daemon.engine.model.law import Cancelled, Context, Draws, OpenFile, Sampling
@@ -39,13 +40,13 @@ def never() -> bool:
 
 
 @pytest.fixture(scope="module")
-def law(model_folder: Folder) -> TransformerLaw:
+def law(model_folder: Folder) -> Alone:
     found = load_folder(model_folder("qwen"), "qwen", copying=True)
     assert isinstance(found, TransformerLaw)
-    return found
+    return Alone(found)
 
 
-def place_of(law: TransformerLaw, asked: Context, owed: bytes = b"") -> Copied:
+def place_of(law: Alone, asked: Context, owed: bytes = b"") -> Copied:
     assert law._copies is not None
     return law._copies.begin(asked, owed, never)
 
@@ -57,9 +58,7 @@ def place_of(law: TransformerLaw, asked: Context, owed: bytes = b"") -> Copied:
     st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
-def test_what_is_said_is_a_law(
-    law: TransformerLaw, cursor: int, tokens: list[int], top: float, has_sibling: bool
-) -> None:
+def test_what_is_said_is_a_law(law: Alone, cursor: int, tokens: list[int], top: float, has_sibling: bool) -> None:
     asked = context(TEXT[:cursor], TEXT[cursor:], *([SIBLING] if has_sibling else []))
     place = place_of(law, asked)
     for token in tokens:
@@ -70,8 +69,8 @@ def test_what_is_said_is_a_law(
     assert len(set(ids.tolist())) == len(ids) and (ids >= 0).all() and (ids < len(law.vocabulary)).all()
 
 
-def test_rows_are_the_models_law_with_what_was_said_folded_in(law: TransformerLaw, model_folder: Folder) -> None:
-    alone = load_folder(model_folder("qwen"), "qwen")
+def test_rows_are_the_models_law_with_what_was_said_folded_in(law: Alone, model_folder: Folder) -> None:
+    alone = Alone(load_folder(model_folder("qwen"), "qwen"))
     asked = context(TEXT[:600] + b"\n", TEXT[600:], SIBLING)
     law.prefill(asked, sampling(), never)
     alone.prefill(asked, sampling(), never)
@@ -84,7 +83,7 @@ def test_rows_are_the_models_law_with_what_was_said_folded_in(law: TransformerLa
         one.step([11, 12, 13], [b""] * 3)
         one.rewind(1)
     mixed, plain = law.step([40, 41, 42], [b""] * 3), alone.step([40, 41, 42], [b""] * 3)
-    assert isinstance(alone, TransformerLaw)
+    assert isinstance(alone.law, TransformerLaw)
     prompt = build(asked, law._form, law._tokenizer, law._room)
     for ours, theirs, written in zip(mixed, plain, ((30, 40), (10, 41), (30, 42)), strict=True):
         place = place_of(law, asked, prompt.owed)
@@ -97,7 +96,7 @@ def test_rows_are_the_models_law_with_what_was_said_folded_in(law: TransformerLa
         assert np.exp(whole(ours, len(law.vocabulary))) == pytest.approx(expected, abs=1e-4)
 
 
-def test_rows_begin_anew_at_each_fork(law: TransformerLaw) -> None:
+def test_rows_begin_anew_at_each_fork(law: Alone) -> None:
     law.prefill(context(TEXT[:600] + b"\n", TEXT[600:], SIBLING), sampling(), never)
     first = [law.fork(2), law.step([10, 20], [b"", b""])][1]
     law.step([30, 40], [b"", b""])
@@ -107,13 +106,13 @@ def test_rows_begin_anew_at_each_fork(law: TransformerLaw) -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
-def test_mixed_laws_sum_to_one(law: TransformerLaw, temperature: float) -> None:
+def test_mixed_laws_sum_to_one(law: Alone, temperature: float) -> None:
     law.prefill(context(TEXT[:500], TEXT[500:], SIBLING), sampling(temperature), never)
     [draws] = law.step([7], [b""])
     assert np.exp(whole(draws, len(law.vocabulary))).sum() == pytest.approx(1, abs=1e-3)
 
 
-def test_copies_what_no_prompt_holds(law: TransformerLaw, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copies_what_no_prompt_holds(law: Alone, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a file that is open, and from below the cursor; a half-typed word is healed by the mixed law."""
     trusting = Copies(law._tokenizer, Weights({"any": np.full((len(SLOTS), N_BUCKETS), 0.9)}))
     monkeypatch.setattr(law, "_copies", trusting)
@@ -122,13 +121,13 @@ def test_copies_what_no_prompt_holds(law: TransformerLaw, monkeypatch: pytest.Mo
     assert written(law, context(b"tessellate_h", b"\n" * 3000 + BELOW)).startswith(b"exagons(path)")
 
 
-def test_reading_is_withdrawn_between_files(law: TransformerLaw) -> None:
+def test_reading_is_withdrawn_between_files(law: Alone) -> None:
     assert law._copies is not None
     with pytest.raises(Cancelled):
         law._copies.begin(context(b"x", b"", OpenFile("new.py", b"never seen before\n")), b"", lambda: True)
 
 
-def test_a_keystroke_cuts_few_lines_into_tokens(law: TransformerLaw, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_keystroke_cuts_few_lines_into_tokens(law: Alone, monkeypatch: pytest.MonkeyPatch) -> None:
     text = TEXT * 8
     asked = [context(text[:end], text[5000:], SIBLING) for end in range(4000, 4100)]
     place_of(law, asked[0])
@@ -144,7 +143,7 @@ def test_levels_are_told_apart() -> None:
     assert [level(top) for top in (0.0, *LEVELS, 1.0)] == ["0", "1", "2", "3", "4", "5", "5"]
 
 
-def test_shipped_weights_fit_the_code(law: TransformerLaw) -> None:
+def test_shipped_weights_fit_the_code(law: Alone) -> None:
     assert law._copies is not None
     for number in range(len(LEVELS) + 1):
         assert law._copies._weights.of(str(number)).shape == (len(SLOTS), N_BUCKETS)
@@ -160,7 +159,7 @@ def whole(draws: Draws, size: int) -> np.ndarray:
     return row
 
 
-def written(law: TransformerLaw, asked: Context, n_tokens: int = 20) -> bytes:
+def written(law: Alone, asked: Context, n_tokens: int = 20) -> bytes:
     """What greedy decoding writes after the cursor, up to the line's end."""
     draws, owed = law.prefill(asked, sampling(), never)
     n_owed, text = len(owed), b""

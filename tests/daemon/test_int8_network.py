@@ -17,7 +17,7 @@ from treegraft_daemon.engine.model import int8_network
 from treegraft_daemon.engine.model.decoder import Decoder, Shape
 from treegraft_daemon.engine.model.int8 import FOR_ANY, FOR_AVX2, FOR_THIS, GROUP, matrix, rounded
 from treegraft_daemon.engine.model.int8_network import Int8Network, fits, load_int8
-from treegraft_daemon.engine.model.kv_arena import Arena
+from treegraft_daemon.engine.model.kv_arena import Arena, joined
 from treegraft_daemon.engine.model.loading import load_folder
 from treegraft_daemon.engine.model.network import PlainNetwork, disagreement, weights_of
 from treegraft_daemon.engine.model.transformer import TransformerLaw
@@ -89,6 +89,35 @@ def test_rows_beside_rows_are_the_plain_decoders(
         spans.append(network.next_logits(torch.tensor([[3], [4]]), arena.append()))
     assert float((spans[0] - spans[2]).abs().max()) < 2e-3
     assert float((spans[1] - spans[3]).abs().max()) < 2e-3
+
+
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 90), st.integers(1, 9)), min_size=2, max_size=5),
+    loops=st.sampled_from([FOR_ANY, FOR_AVX2, FOR_THIS]),
+)
+@settings(max_examples=40, deadline=None)
+def test_rows_of_several_arenas_in_one_pass(
+    shape_and_folder: tuple[Shape, Path], sizes: list[tuple[int, int]], loops: int
+) -> None:
+    shape, folder = shape_and_folder
+    network = load_int8(folder, shape, loops=loops)
+    found = []
+    for together in (True, False):
+        arenas = []
+        for n_prefix, n_rows in sizes:
+            arena = Arena()
+            network.next_logits(torch.tensor([IDS[:n_prefix]]), arena.read(IDS[:n_prefix]))
+            arena.fork(n_rows)
+            arenas.append(arena)
+        for step in range(2):
+            ids = [torch.tensor([[(11 * row + step + n) % 600] for row in range(n)]) for _, n in sizes]
+            if together:
+                found.append(network.next_logits(torch.cat(ids), joined([arena.append() for arena in arenas])))
+            else:
+                alone = [network.next_logits(its, arena.append()) for its, arena in zip(ids, arenas, strict=True)]
+                found.append(torch.cat(alone))
+    assert torch.allclose(found[0], found[2], atol=1e-4)
+    assert torch.allclose(found[1], found[3], atol=1e-4)
 
 
 def test_a_law_of_a_model_on_a_cpu_is_rounded_unless_told_otherwise(model_folder: Folder) -> None:

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from treegraft_daemon.engine.model.hub_network import load_hub
 from treegraft_daemon.engine.model.hub_tokenizer import read_json
-from treegraft_daemon.engine.model.kv_arena import Arena, Arenas, n_common
+from treegraft_daemon.engine.model.kv_arena import Arena, Arenas, joined, n_common
 from treegraft_daemon.engine.model.loading import _network
 from treegraft_daemon.engine.model.network import Network, disagreement
 
@@ -169,10 +169,47 @@ def test_documents_keep_their_arenas_until_others_need_the_room() -> None:
     first, second = arenas.of("a"), arenas.of("b")
     assert arenas.of("a") is first
     first.ids, second.ids = [1, 2], [3]
+    first.in_use = second.in_use = False
     third = arenas.of("c")
     assert third is second and third.ids == []
     assert arenas.of("a").ids == [1, 2]
     assert arenas.of("b").ids == []
+
+
+def test_an_arena_in_use_is_given_to_no_other_document() -> None:
+    arenas = Arenas(n_kept=2)
+    used = [arenas.of(name) for name in "abc"]
+    assert len(set(map(id, used))) == 3
+    used[0].in_use = used[2].in_use = False
+    assert arenas.of("d") in (used[0], used[2])
+    for one in used:
+        one.in_use = False
+    arenas.of("e")
+    assert len(arenas._arenas) == 2
+
+
+@pytest.mark.parametrize("name", ["qwen", "llama", "even_qwen"])
+def test_rows_of_several_arenas_in_one_pass_are_those_of_each_alone(model_folder: Folder, name: str) -> None:
+    folder = model_folder(name)
+    network = _network(folder, read_json(folder / "config.json"))
+    assert network.joins
+    sizes = [(3, 1), (70, 4), (41, 2)]  # tokens of the prefix, rows
+    together, apart = [], []
+    for arenas in (together, apart):
+        for n_prefix, n_rows in sizes:
+            arena = Arena()
+            ids = [(3 * place + n_prefix) % 600 for place in range(n_prefix)]
+            network.next_logits(torch.tensor([ids]), arena.read(ids))
+            arena.fork(n_rows)
+            arenas.append(arena)
+    for step in range(4):
+        ids = [torch.tensor([[(7 * row + step + n_prefix) % 600] for row in range(n)]) for n_prefix, n in sizes]
+        found = network.next_logits(torch.cat(ids), joined([arena.append() for arena in together]))
+        alone = [network.next_logits(its, arena.append()) for its, arena in zip(ids, apart, strict=True)]
+        assert torch.allclose(found, torch.cat(alone), atol=1e-4), step
+        for arenas in (together, apart):
+            arenas[1].select([2, 2, 0, 1])
+            arenas[2].rewind(step % 2)
 
 
 @pytest.mark.parametrize(

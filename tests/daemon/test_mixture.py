@@ -7,10 +7,11 @@ import time
 import numpy as np
 import pytest
 
+from alone import Alone
 from treegraft_daemon.engine.model.healing import given_bytes, heal
 from treegraft_daemon.engine.model.law import Cancelled, Context, OpenFile, Sampling
 from treegraft_daemon.engine.model.linewise import END
-from treegraft_daemon.engine.model.mixture import SLOTS, MixtureLaw, load_embedded
+from treegraft_daemon.engine.model.mixture import SLOTS, load_embedded
 
 CODE = b"""import os
 
@@ -28,8 +29,8 @@ SIBLING = OpenFile("other.py", b"def frobnicate(path):\n    zorgle = path.quux_h
 
 
 @pytest.fixture(scope="module")
-def law() -> MixtureLaw:
-    return load_embedded()
+def law() -> Alone:
+    return Alone(load_embedded())
 
 
 def context(prefix: bytes, suffix: bytes = b"", *siblings: OpenFile, language: str = "python") -> Context:
@@ -44,7 +45,7 @@ def never() -> bool:
     return False
 
 
-def best(law: MixtureLaw, ctx: Context, n_tokens: int = 12) -> bytes:
+def best(law: Alone, ctx: Context, n_tokens: int = 12) -> bytes:
     """What greedy decoding writes after the cursor, up to the line's end."""
     draws, owed = law.prefill(ctx, sampling(), never)
     n_owed, text = len(owed), b""
@@ -60,7 +61,7 @@ def best(law: MixtureLaw, ctx: Context, n_tokens: int = 12) -> bytes:
 
 @pytest.mark.parametrize("language", ["python", "typescript", "json", "go", "rust", "java", "cpp", "bash", "klingon"])
 @pytest.mark.parametrize("prefix", [b"", b"x", CODE, b"\xff\xfe\n  \xf0\x9f", b"\r\n\r\n\tif (", b"\n" * 50])
-def test_every_law_is_whole_and_leaves_nothing_out(law: MixtureLaw, language: str, prefix: bytes) -> None:
+def test_every_law_is_whole_and_leaves_nothing_out(law: Alone, language: str, prefix: bytes) -> None:
     state = law.begin(law.tokenizer.read(prefix), context(prefix, b"\nend()\n", SIBLING, language=language))
     for token in (5, 300, law.tokenizer.line_break, 17):
         p = state.law()
@@ -70,24 +71,24 @@ def test_every_law_is_whole_and_leaves_nothing_out(law: MixtureLaw, language: st
         state = state.step(token)
 
 
-def test_copies_from_the_document_above_and_below(law: MixtureLaw) -> None:
+def test_copies_from_the_document_above_and_below(law: Alone) -> None:
     assert best(law, context(CODE + b"\n\ndef show(path):\n    text = read_set")).startswith(b"tings(path")
     below = b"\n\ndef tessellate_hexagons(path):\n    return tessellate_hexagons(path)\n"
     assert best(law, context(b"tessellate_h", below)).startswith(b"exagons(path)")
 
 
-def test_copies_from_a_sibling(law: MixtureLaw) -> None:
+def test_copies_from_a_sibling(law: Alone) -> None:
     assert not best(law, context(b"value.quux_h")).startswith(b"emi()")
     assert best(law, context(b"value.quux_h", b"", SIBLING)).startswith(b"emi()")
 
 
-def test_knows_the_language_without_any_context(law: MixtureLaw) -> None:
+def test_knows_the_language_without_any_context(law: Alone) -> None:
     assert best(law, context(b"def main():\n    pass\n\n\nif __name__ == ")) == b'"__main__":'
     go = b"package main\n\nfunc f() error {\n\tif err := g(); err != "
     assert best(law, context(go, language="go")) == b"nil {"
 
 
-def test_healing_owes_the_last_word_and_draws_only_what_agrees(law: MixtureLaw) -> None:
+def test_healing_owes_the_last_word_and_draws_only_what_agrees(law: Alone) -> None:
     draws, owed = law.prefill(context(CODE + b"    return stre"), sampling(), never)
     assert owed.strip() == b"stre"
     n_seen, more = 0, draws
@@ -108,7 +109,7 @@ def test_healing_owes_the_last_word_and_draws_only_what_agrees(law: MixtureLaw) 
     assert text.startswith(b" stream")
 
 
-def test_a_half_typed_word_counts_as_the_bytes_it_is(law: MixtureLaw) -> None:
+def test_a_half_typed_word_counts_as_the_bytes_it_is(law: Alone) -> None:
     """P(next token | bytes) by following every way to cut the word, for a law small enough to do so."""
     state = law.begin(law.tokenizer.read(CODE), context(CODE))
 
@@ -127,19 +128,19 @@ def test_a_half_typed_word_counts_as_the_bytes_it_is(law: MixtureLaw) -> None:
 
 
 @pytest.mark.parametrize("end", [b"x = foo_ba", b"x.", b"x = ", b"\n    ", b"\n", b"", b"f(a, 12"])
-def test_kept_tokens_and_owed_bytes_are_the_prefix(law: MixtureLaw, end: bytes) -> None:
+def test_kept_tokens_and_owed_bytes_are_the_prefix(law: Alone, end: bytes) -> None:
     prefix = b"def f():\n" + end
     kept, owed = heal(law.tokenizer.read(prefix), prefix, law.vocabulary)
     assert b"".join(law.vocabulary[int(token)] for token in kept) + owed == prefix
     assert bool(owed) == (not prefix.endswith(b"\n"))
 
 
-def test_nothing_is_healed_that_cannot_be_read(law: MixtureLaw) -> None:
+def test_nothing_is_healed_that_cannot_be_read(law: Alone) -> None:
     tokens = law.tokenizer.read(b"x = \xf0\x9f")
     assert heal(tokens, b"x = \xf0\x9f", law.vocabulary)[1] == b""
 
 
-def test_rows_are_independent_and_can_be_chosen_and_taken_back(law: MixtureLaw) -> None:
+def test_rows_are_independent_and_can_be_chosen_and_taken_back(law: Alone) -> None:
     ctx = context(CODE, b"", SIBLING)
     first, _ = law.prefill(ctx, sampling(), never)
     drawn = law.fork(3)
@@ -158,24 +159,24 @@ def test_rows_are_independent_and_can_be_chosen_and_taken_back(law: MixtureLaw) 
     assert np.array_equal(law.step([tokens[0]] * 3, [b""] * 3)[2].logprobs, after[0].logprobs)
 
 
-def test_random_rows_draw_their_own_noise(law: MixtureLaw) -> None:
+def test_random_rows_draw_their_own_noise(law: Alone) -> None:
     law.prefill(context(CODE), sampling(1.0), never)
     drawn = law.fork(4)
     assert len({int(one.ids[0]) for one in drawn} | {int(one.ids[1]) for one in drawn}) > 1
 
 
-def test_a_kept_index_answers_like_a_fresh_one(law: MixtureLaw) -> None:
+def test_a_kept_index_answers_like_a_fresh_one(law: Alone) -> None:
     """Typing through a file with warm caches gives the same laws as reading every version anew."""
     for end in range(len(CODE) - 60, len(CODE), 7):
         ctx = context(CODE[:end], CODE[end:], SIBLING, OpenFile("b.py", CODE[: end // 2]))
         warm, owed = law.prefill(ctx, sampling(), never)
-        cold, owed_cold = load_embedded().prefill(ctx, sampling(), never)
+        cold, owed_cold = Alone(load_embedded()).prefill(ctx, sampling(), never)
         assert owed == owed_cold
         assert np.array_equal(warm.ids, cold.ids)
         assert np.allclose(warm.logprobs, cold.logprobs)
 
 
-def test_whole_text_and_single_lines_have_the_same_tokens(law: MixtureLaw) -> None:
+def test_whole_text_and_single_lines_have_the_same_tokens(law: Alone) -> None:
     """The line cache is only right because no token crosses a line break."""
     for text in (CODE, CODE.replace(b"\n", b"\r\n"), b"a\n\n\n  b\t\n\tc  \n" * 20, "é = 'naïve 日本'\n".encode() * 20):
         fresh = load_embedded().tokenizer
@@ -184,12 +185,12 @@ def test_whole_text_and_single_lines_have_the_same_tokens(law: MixtureLaw) -> No
         assert np.array_equal(fresh.read(text), np.concatenate(by_line))
 
 
-def test_withdrawn_while_siblings_are_read(law: MixtureLaw) -> None:
+def test_withdrawn_while_siblings_are_read(law: Alone) -> None:
     with pytest.raises(Cancelled):
         law.prefill(context(b"x", b"", OpenFile("new.py", b"never seen before\n")), sampling(), lambda: True)
 
 
-def test_a_long_document_is_read_in_part(law: MixtureLaw) -> None:
+def test_a_long_document_is_read_in_part(law: Alone) -> None:
     huge = CODE * 4000
     law.prefill(context(huge, huge), sampling(), never)
     started = time.perf_counter()
@@ -197,7 +198,7 @@ def test_a_long_document_is_read_in_part(law: MixtureLaw) -> None:
     assert time.perf_counter() - started < 1.0
 
 
-def test_files_fit_the_code_and_the_budget(law: MixtureLaw) -> None:
+def test_files_fit_the_code_and_the_budget(law: Alone) -> None:
     from treegraft_daemon.engine.model.mixture import EMBEDDED
 
     sizes = [path.stat().st_size for path in EMBEDDED.iterdir()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise, product
@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from treegraft_daemon.engine import particles as moving
 from treegraft_daemon.engine.model.draws import gumbel_order, probability_order
 from treegraft_daemon.engine.model.law import Draws
-from treegraft_daemon.engine.particles import Particle, World, beam, effective_size, explore, posterior, systematic
+from treegraft_daemon.engine.particles import Particle, World, effective_size, posterior, systematic
 
 # Brackets that must balance: token 0 opens, 1 closes, 2 ends. The model is fond of closing and knows nothing of depth.
 LAW = {0: (0.5, 0.3, 0.2), 1: (0.2, 0.5, 0.3), None: (0.4, 0.4, 0.2)}
@@ -47,6 +48,23 @@ def exact() -> dict[tuple[int, ...], float]:
     return found
 
 
+def explore(*arguments: Any) -> list[Particle[Any]]:
+    return finished(moving.explore(*arguments))
+
+
+def beam(*arguments: Any, **options: Any) -> list[Particle[Any]]:
+    return finished(moving.beam(*arguments, **options))
+
+
+def finished(work: Coroutine[Any, Any, list[Particle[Any]]]) -> list[Particle[Any]]:
+    """What comes of it in a world that answers at once."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    raise AssertionError("nothing here waits")
+
+
 class Rows:
     """What the model would hold: the text of each row."""
 
@@ -58,7 +76,9 @@ class Rows:
         self.texts = [()] * n
         return [self.order(law_after(())) for _ in range(n)]
 
-    def advance(self, parents: Sequence[int], tokens: Sequence[int], states: Sequence[tuple[int, ...]]) -> list[Draws]:
+    async def advance(
+        self, parents: Sequence[int], tokens: Sequence[int], states: Sequence[tuple[int, ...]]
+    ) -> list[Draws]:
         self.texts = [(*self.texts[parent], token) for parent, token in zip(parents, tokens, strict=True)]
         assert self.texts == list(states), "rows and particles must not part"
         return [self.order(law_after(text)) for text in self.texts]
@@ -165,13 +185,16 @@ def test_mean_weights_are_exact_over_all_outcomes(monkeypatch: pytest.MonkeyPatc
         which = branches.choose([high - low for low, high in pairwise(ends)])
         return systematic(log_weights, Middle((ends[which] + ends[which + 1]) / 2))  # type: ignore[arg-type]
 
+    async def advance(parents: object, tokens: object, texts: Sequence[tuple[int, ...]]) -> list[Draws]:
+        return [draws(text) for text in texts]
+
     monkeypatch.setattr("treegraft_daemon.engine.particles.systematic", enumerated)
     if not resamples:
         monkeypatch.setattr("treegraft_daemon.engine.particles.effective_size", lambda _: float(n))
     world = World(
         step=lambda text: lambda token: (*text, token) if token in MAY_FOLLOW[text] else None,
         is_whole=lambda text: len(text) == STEPS,
-        advance=lambda parents, tokens, texts: [draws(text) for text in texts],
+        advance=advance,
         spent=lambda: False,
         max_checks=100,
     )
@@ -271,10 +294,10 @@ def test_a_beam_for_one_text_stops_when_nothing_can_outdo_it_and_gives_up_what_i
         [start] = rows.start(1)
         world, seen = rows.world(), 0
 
-        def count(parents: Sequence[int], *rest: Any) -> list[Draws]:
+        async def count(parents: Sequence[int], *rest: Any) -> list[Draws]:
             nonlocal seen
             seen += len(parents)
-            return world.advance(parents, *rest)
+            return await world.advance(parents, *rest)
 
         found = beam((), start, replace(world, advance=count), width=6, n_wanted=n_wanted, margin=margin)
         assert found[0].state == best and found[0].finished

@@ -16,7 +16,7 @@ import real_model
 from treegraft_daemon.engine.completion import suggest
 from treegraft_daemon.engine.model.decoder import Shape
 from treegraft_daemon.engine.model.int8_network import Int8Network
-from treegraft_daemon.engine.model.law import Context, OpenFile
+from treegraft_daemon.engine.model.law import Context, OpenFile, alone
 from treegraft_daemon.engine.model.loading import load
 from treegraft_daemon.engine.model.network import disagreement, load_plain
 from treegraft_daemon.engine.model.transformer import TransformerLaw
@@ -90,7 +90,7 @@ def test_what_it_suggests_parses(rounded: TransformerLaw, copying: bool, n: int)
         request = Complete(
             id=place, document=context.document, version=1, offset=place, language="python", n=n, deadline_ms=60_000
         )
-        for item in suggest(request, context, law).items:
+        for item in alone(law, suggest(request, context, law)).items:
             n_given += 1
             assert not judge.tree(TEXT[:place] + item.text + TEXT[place:]).root_node.has_error
     assert n_given >= 10

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from treegraft_daemon.engine.model.law import Cancelled, Context, Draws, OpenFile, Sampling
+from alone import Alone
+from treegraft_daemon.engine.model.law import Cancelled, Context, Draws, OpenFile, Sampling, Step, alone
 from treegraft_daemon.engine.model.loading import load_folder
 from treegraft_daemon.engine.model.prompt import build
 from treegraft_daemon.engine.model.transformer import TransformerLaw
@@ -23,10 +25,10 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def law_of(folder: Path) -> TransformerLaw:
+def law_of(folder: Path) -> Alone:
     law = load_folder(folder, folder.name)
     assert isinstance(law, TransformerLaw)
-    return law
+    return Alone(law)
 
 
 def context(prefix: bytes, suffix: bytes = b"", *siblings: OpenFile) -> Context:
@@ -180,10 +182,8 @@ def test_healing_is_the_law_given_the_bytes(model_folder: Folder) -> None:
 
 
 def test_suffix_first_reads_the_keystroke_only(model_folder: Folder) -> None:
-    from dataclasses import replace
-
     law = law_of(model_folder("qwen"))
-    law._form = replace(law._form, order="suffix-prefix-middle")
+    law.law._form = replace(law._form, order="suffix-prefix-middle")
     n_read = []
     for end in range(1000, 1100):
         law.prefill(context(TEXT[:end], TEXT[1100:1200]), by_probability(), never)
@@ -210,6 +210,34 @@ def test_half_precision_says_nearly_the_same(model_folder: Folder, monkeypatch: 
     monkeypatch.setattr(loading, "device_and_dtype", lambda n_bytes: (torch.device("cpu"), torch.bfloat16))
     for one, other in zip(exact, laws(), strict=True):
         assert sum(abs(math.exp(one[idx]) - math.exp(other[idx])) for idx in one) / 2 < 0.1
+
+
+@pytest.mark.parametrize("folder", ["qwen", "even_qwen"])
+def test_requests_that_step_together_see_what_each_would_alone(model_folder: Folder, folder: str) -> None:
+    """One begins while the other is under way, in another document; rows come and go in both."""
+    asked = [context(TEXT[:900], TEXT[900:1000]), replace(context(TEXT[:400] + b"    retur"), document="file:///b.py")]
+    tokens = [([10, 20, 30], [40, 41]), ([50], [51])]
+    law = law_of(model_folder(folder)).law
+    assert law.n_together > 1
+    first = alone(law, law.prefill(asked[0], by_probability(), never))
+    first.fork(3)
+    [begun] = law.step([Step(first, tokens[0][0], [b""] * 3)])
+    second = alone(law, law.prefill(asked[1], by_probability(), never))
+    first.select([2, 0])
+    owed = [second.owed[len(law.vocabulary[50]) :]]
+    together = law.step([Step(second, tokens[1][0], owed), Step(first, tokens[0][1], [b""] * 2)])
+
+    one, other = law_of(model_folder(folder)), law_of(model_folder(folder))
+    one.prefill(asked[0], by_probability(), never)
+    one.fork(3)
+    expected = [*one.step(tokens[0][0], [b""] * 3)]
+    one.select([2, 0])
+    expected += one.step(tokens[0][1], [b""] * 2)
+    other.prefill(asked[1], by_probability(), never)
+    expected += other.step(tokens[1][0], owed)
+    for found, wanted in zip([*begun, *together[1], *together[0]], expected, strict=True):
+        left, right = everything(found), everything(wanted)
+        assert left == pytest.approx(right, abs=1e-4)
 
 
 @pytest.mark.gpu

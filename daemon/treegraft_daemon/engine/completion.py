@@ -11,13 +11,14 @@ import logging
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from time import monotonic, perf_counter
 
 import numpy as np
 
-from treegraft_daemon.engine.model.law import Calibration, Cancelled, Context, Draws, Law, Sampling
+from treegraft_daemon.engine.model.law import Calibration, Cancelled, Context, Draws, Law, Rows, Sampling, Step
 from treegraft_daemon.engine.particles import Particle, World, beam, explore, first_of, posterior
 from treegraft_daemon.engine.sampler import Choice, choose
 from treegraft_daemon.engine.stopping import Free, Place, Reading, Stopping
@@ -62,7 +63,7 @@ N_PARTICLES = 8
 MAX_JUDGED = 3
 
 
-def suggest(
+async def suggest(
     request: Complete,
     context: Context,
     law: Law,
@@ -81,21 +82,29 @@ def suggest(
         stopping = Stopping(
             cursor, start, region.prefix, region.suffix, multiline=multiline, indent=request.indent.encode()
         )
+    writer = Writer(law, stopping, region)
     try:
         with span() as prefilling:
             spoken = replace(context, language=region.language)
-            draws, healed = law.prefill(spoken, Sampling(request.temperature, rng), cancelled)
+            rows = await law.prefill(spoken, Sampling(request.temperature, rng), cancelled)
+        place = Place(b"", cursor, rows.owed)
+        with closing(rows), span() as decoding:
+            if request.temperature > 0 and request.n > 1:
+                world = world_of(writer, rows, budget)
+                written = await explore(place, rows.fork(max(request.n, N_PARTICLES)), world, rng)
+            elif request.temperature > 0 or stopping.fills_block:
+                written = [await _write_one(place, rows.draws, writer, rows, budget)]
+            else:
+                written = await _most_probable(place, writer, rows, budget)
     except Cancelled:
-        return Suggestions(id=request.id, items=(), constrained=not off, reason="cancelled", language=region.language)
-    writer = Writer(law, stopping, region)
-    place = Place(b"", cursor, healed)
-    with span() as decoding:
-        if request.temperature > 0 and request.n > 1:
-            written = explore(place, law.fork(max(request.n, N_PARTICLES)), world_of(writer, law, budget), rng)
-        elif request.temperature > 0 or stopping.fills_block:
-            written = [_write_one(place, draws, writer, law, budget)]
-        else:
-            written = _most_probable(place, draws, writer, law, budget)
+        return Suggestions(
+            id=request.id,
+            items=(),
+            constrained=not off,
+            reason="cancelled",
+            language=region.language,
+            timings=Timings(n_steps=budget.n_steps),
+        )
     with span() as judging:
         judges = (
             _judges(context, region) if request.constraint and not _is_large(context.prefix, context.suffix) else []
@@ -165,18 +174,18 @@ def _at_cursor(request: Complete, region: Region) -> tuple[Reading, Reading, flo
     return parsed.state, grammar.start(), parsed.confidence, ""
 
 
-def _most_probable(start: Place, draws: Draws, writer: Writer, law: Law, budget: Budget) -> list[Particle[Place]]:
+async def _most_probable(start: Place, writer: Writer, rows: Rows, budget: Budget) -> list[Particle[Place]]:
     """As many of the most probable texts as are asked for. A single one may be nothing, and may go on for several lines."""
-    n, goes_on = budget.request.n, budget.request.multiline == "auto"
+    n, goes_on, draws = budget.request.n, budget.request.multiline == "auto", rows.draws
     if n > 1:
-        return beam(start, draws, world_of(writer, law, budget), width=n, n_wanted=n)
+        return await beam(start, draws, world_of(writer, rows, budget), width=n, n_wanted=n)
     first = first_of(draws)
     if first is not None and draws.logprobs[0] > SURE_OF_NOTHING and writer.wishes_end(first):
         end = writer.step(start)(first)
         if end is not None and end.whole and not end.text.strip():
             return [Particle(end, finished=True)]
-    world = replace(world_of(writer, law, budget, by_line=goes_on), max_checks=MANY_CHECKS, lost=math.exp(LOST))
-    found = beam(start, draws, world, width=BEAM, n_wanted=1, margin=HOPELESS)
+    world = replace(world_of(writer, rows, budget, by_line=goes_on), max_checks=MANY_CHECKS, lost=math.exp(LOST))
+    found = await beam(start, draws, world, width=BEAM, n_wanted=1, margin=HOPELESS)
     best = found[0]
     # Where a block was opened, how many lines of it are worth showing is another question; and a text that leads nowhere
     # may have begun with a token that fitted by its letter only.
@@ -185,7 +194,7 @@ def _most_probable(start: Place, draws: Draws, writer: Writer, law: Law, budget:
         return [best]
     if (opens or not best.finished) and not budget.is_last() and not budget.spent():
         again = replace(budget, n_steps=0)
-        other = _write_one(start, law.fork(1)[0], writer, law, again)
+        other = await _write_one(start, rows.fork(1)[0], writer, rows, again)
         budget.n_steps += again.n_steps
         is_longer = opens and other.state.text.startswith(best.state.text)
         if is_longer or not best.finished:
@@ -193,7 +202,7 @@ def _most_probable(start: Place, draws: Draws, writer: Writer, law: Law, budget:
     return [replace(best, n_checks=writer.n_checks)]
 
 
-def _write_one(start: Place, draws: Draws, writer: Writer, law: Law, budget: Budget) -> Particle[Place]:
+async def _write_one(start: Place, draws: Draws, writer: Writer, rows: Rows, budget: Budget) -> Particle[Place]:
     """A single candidate: the first draw that fits, token after token. Its weight is an upper bound.
 
     A token may fit by its letter only: the `=` of `f(x) =` can still become `==`, which the model does not have in mind.
@@ -204,7 +213,7 @@ def _write_one(start: Place, draws: Draws, writer: Writer, law: Law, budget: Bud
     refused: int | None = None
     n_back = 0
     longest = particle
-    lines = Lines(law.calibration) if budget.request.multiline == "auto" else None
+    lines = Lines(writer.calibration) if budget.request.multiline == "auto" else None
     while not budget.spent():
         place = particle.state
         may_go_back = bool(taken) and n_back < MAX_BACK
@@ -218,7 +227,7 @@ def _write_one(start: Place, draws: Draws, writer: Writer, law: Law, budget: Bud
         lost = choice is None or (refused is None and choice.log_upper - draws.log_total < LOST)
         if lost and may_go_back:
             longest = max(longest, particle, key=lambda particle: len(particle.state.text))
-            law.rewind(1)
+            rows.rewind(1)
             particle, draws, refused = taken.pop()
             n_back += 1
             continue
@@ -230,10 +239,10 @@ def _write_one(start: Place, draws: Draws, writer: Writer, law: Law, budget: Bud
             lines.see(particle)
         if particle.finished or (lines is not None and lines.are_better(particle)):
             break
-        if _is_improbable(particle, budget.request, law.calibration):
+        if _is_improbable(particle, budget.request, writer.calibration):
             break
         budget.n_steps += 1
-        [draws] = law.step([choice.token], [choice.state.owed])
+        [draws] = await Step(rows, [choice.token], [choice.state.owed])
     if lines is not None and lines.best is not None:
         particle = lines.best
     if not particle.finished:
@@ -281,26 +290,26 @@ def _next(place: Place, draws: Draws, writer: Writer, refused: int | None, max_c
     return choose(draws, writer.step(place, may_say_nothing=False, refused=refused), max_checks=max_checks)
 
 
-def world_of(writer: Writer, law: Law, budget: Budget, by_line: bool = False) -> World[Place]:
+def world_of(writer: Writer, rows: Rows, budget: Budget, by_line: bool = False) -> World[Place]:
     """What particles of one request move in. by_line: the end of a line is an end where more lines may follow, too."""
 
     def step(place: Place) -> Callable[[int], Place | None]:
         check = writer.step(place, may_say_nothing=False)
         return (lambda token: _line_of(check(token))) if by_line else check
 
-    def advance(parents: list[int], tokens: list[int], places: list[Place]) -> list[Draws]:
+    async def advance(parents: Sequence[int], tokens: Sequence[int], places: Sequence[Place]) -> list[Draws]:
         budget.n_steps += 1
         budget.n_checks = writer.n_checks
-        law.select(parents)
-        return law.step(tokens, [place.owed for place in places])
+        rows.select(parents)
+        return await Step(rows, tokens, [place.owed for place in places])
 
     return World(
         step=step,
         is_whole=lambda place: place.whole,
-        advance=advance,  # type: ignore[arg-type]  # lists are what it is given
+        advance=advance,
         spent=lambda: bool(budget.spent()),
         max_checks=MAX_CHECKS_PER_STEP,
-        hopeless=lambda particle: _is_improbable(particle, budget.request, law.calibration),
+        hopeless=lambda particle: _is_improbable(particle, budget.request, writer.calibration),
         closed=writer.closed,
         is_last=budget.is_last,
     )
@@ -323,6 +332,7 @@ class Writer:
     def __init__(self, law: Law, stopping: Stopping, region: Region) -> None:
         self._tokens = law.vocabulary.tokens
         self._end_tokens = law.end_tokens
+        self.calibration = law.calibration
         self._stopping = stopping
         self._region = region
         self._verdicts: dict[tuple[Reading, bytes, int], Place | None] = {}

@@ -10,7 +10,7 @@ Knows states only through the functions it is given: no grammar, no clock, no te
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -72,7 +72,7 @@ class World(Generic[S]):
 
     step: Callable[[S], Callable[[int], S | None]]
     is_whole: Callable[[S], bool]
-    advance: Callable[[Sequence[int], Sequence[int], Sequence[S]], list[Draws]]
+    advance: Callable[[Sequence[int], Sequence[int], Sequence[S]], Awaitable[list[Draws]]]
     spent: Callable[[], bool]
     max_checks: int
     hopeless: Callable[[Particle[S]], bool] = lambda particle: False
@@ -106,7 +106,7 @@ class _Move(Generic[S]):
     token: int = -1
 
 
-def explore(start: S, draws: list[Draws], world: World[S], rng: np.random.Generator) -> list[Particle[S]]:
+async def explore(start: S, draws: list[Draws], world: World[S], rng: np.random.Generator) -> list[Particle[S]]:
     """As many particles as there are rows of `draws`, moved until all are finished or stuck, or all is spent."""
     n = len(draws)
     moves = [_Move(Particle(start), row) for row in range(n)]
@@ -122,7 +122,7 @@ def explore(start: S, draws: list[Draws], world: World[S], rng: np.random.Genera
         live = [move for move in moves if move.row >= 0]
         if not live:
             break
-        draws = world.advance(
+        draws = await world.advance(
             [move.row for move in live], [move.token for move in live], [move.particle.state for move in live]
         )
         rows = iter(range(len(live)))
@@ -141,7 +141,7 @@ def _moved(move: _Move[S], draws: list[Draws], world: World[S], rng: np.random.G
     return _Move(particle.after(choice, whole), -1 if whole else move.row, choice.token)
 
 
-def beam(
+async def beam(
     start: S, draws: Draws, world: World[S], *, width: int, n_wanted: int, margin: float = math.inf
 ) -> list[Particle[S]]:
     """The most probable of what can be written, found with up to `width` rows; ends when the best `n_wanted` are finished.
@@ -161,7 +161,7 @@ def beam(
         live = [move for move in moves if move.row >= 0]
         if not live or all(move.row < 0 for move in moves[:n_wanted]) or world.hopeless(moves[0].particle):
             break
-        rows = world.advance(
+        rows = await world.advance(
             [move.row for move in live], [move.token for move in live], [move.particle.state for move in live]
         )
         places = iter(range(len(live)))

@@ -1,8 +1,9 @@
 """Whose turn it is on the model. One worker thread owns the law; everything else only asks.
 
 Takes turns between clients; within a client the newest request goes first, and of one document only the newest lives:
-the elder is answered "superseded". A request that is withdrawn is answered at once, and its flag, polled by the worker
-before each decode step, frees the model within one step. Knows no socket and no message but the ones it answers with.
+the elder is answered "superseded". Requests move step by step: those that the law can take together share each pass, and
+one that has been at it for long lets others go first. A request that is withdrawn is answered at once, and the model is
+free of it within one decode step. Knows no socket and no message but the ones it answers with.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import asyncio
 import ctypes
 import gc
 import logging
+import math
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, Any, Protocol
 
+from treegraft_daemon.engine.model.law import Cancelled, Draws, Step
 from treegraft_daemon.telemetry import Counters
 from treegraft_protocol.messages import Complete, Problem, ReplicaReport, Suggestions
 
@@ -33,6 +36,10 @@ GRACE_S = 0.25
 # After a failed load the next request tries again, but not sooner: a missing file costs one look per keystroke else.
 RELOAD_AFTER_S = 5.0
 MAX_WAITING_PER_CLIENT = 128
+# Of the model's time, after which a request lets those go first that had less: most are answered within it.
+QUANTUM_S = 0.05
+# So many are under way at most, with those that let others go first; each keeps what it wrote so far.
+MOST_UNDER_WAY = 16
 # What requests took and gave back, 30 MB, goes back to the system so long after one of them; that takes 6 ms. The parse of a
 # broken file takes and gives 20 MB in small blocks, which would stay with a heap that others keep busy.
 TIDY_S = 10.0
@@ -62,8 +69,8 @@ class Job:
             self.answer.set_result(Problem(id=self.request.id, code=code, text=text))
 
 
-# What the worker runs for a job: engine.completion.suggest, or a script in tests. Must poll `job.cancelled`.
-Suggest = Callable[["Job", "Law"], Suggestions]
+# What the worker runs for a job: engine.completion.suggest, or a script in tests. Waits for nothing but the law.
+Suggest = Callable[["Job", "Law"], Coroutine[Any, Any, Suggestions]]
 
 
 class Dispatcher(Protocol):
@@ -82,6 +89,21 @@ class Dispatcher(Protocol):
     def queued(self) -> int: ...
     def running(self) -> int: ...
     def replicas(self) -> tuple[ReplicaReport, ...]: ...
+
+
+@dataclass(eq=False)
+class _Run:
+    """A job under way: its completion, and where that stands."""
+
+    job: Job
+    work: Coroutine[Any, Any, Suggestions]
+    step: Step | None = None  # that it waits for
+    draws: list[Draws] | None = None  # that it waited for, and has not seen yet
+    used_s: float = 0.0  # of the model's time
+
+    def turn(self) -> tuple[int, float]:
+        """Who has had less goes first; where that is alike, who began first goes on."""
+        return int(math.log2(self.used_s / QUANTUM_S)) + 1 if self.used_s >= QUANTUM_S else 0, self.job.started
 
 
 @dataclass
@@ -138,7 +160,7 @@ class Scheduler:
         self._idle_unload_s = idle_unload_s or None
         self._lock = threading.Condition()
         self._turns = _Turns()
-        self._running: Job | None = None
+        self._runs: list[_Run] = []  # under way; changed by the worker, under the lock
         self._ahead: Job | None = None  # the request that nobody waits for yet, at most one
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -164,9 +186,10 @@ class Scheduler:
         job = Job(client, request, context)
         self._counters.add("requests")
         with self._lock:
-            elders = [self._turns.of(client, request.document), self._running]
-            full = self._turns.n_of(client) >= MAX_WAITING_PER_CLIENT and elders[0] is None
-            is_idle = self._running is None and not len(self._turns)
+            waiting = self._turns.of(client, request.document)
+            elders = [waiting, *(run.job for run in self._runs)]
+            full = self._turns.n_of(client) >= MAX_WAITING_PER_CLIENT and waiting is None
+            is_idle = not self._runs and not len(self._turns)
             ahead = self._ahead
             if not full and not self._stopping and (is_idle or not request.ahead):
                 self._turns.put(job)
@@ -200,8 +223,8 @@ class Scheduler:
             return len(self._turns)
 
     def running(self) -> int:
-        """1 while the model works on a request, withdrawn or not."""
-        return int(self._running is not None)
+        """How many requests the model works on, withdrawn or not."""
+        return len(self._runs)
 
     def replicas(self) -> tuple[ReplicaReport, ...]:
         """None: this is the only one."""
@@ -213,8 +236,7 @@ class Scheduler:
             self._stopping = True
             left = [job for waiting in self._turns.clients.values() for job in waiting.values()]
             self._turns.clients.clear()
-            if self._running is not None:
-                left.append(self._running)
+            left += [run.job for run in self._runs]
             self._lock.notify()
         for job in left:
             job.withdraw("stopping", "the engine is stopping")
@@ -249,47 +271,95 @@ class Scheduler:
     # --- the worker thread ---
 
     def _work(self) -> None:
-        """Load, then turn after turn: wait, take, run, hand the answer to the loop."""
+        """Load, then round after round: let requests in, and each that may moves on by one step."""
         self._reload()
-        while True:
-            job = self._next_job()
-            if job is None:
-                if self._stopping:
-                    return
+        while not self._stopping:
+            if not self._let_in():
                 self._unload()
                 continue
-            result: Suggestions | Exception
-            try:
-                result = self._turn(job)
-            # Carried over to the loop like the exception of a future: the worker must live on for the next request.
-            except Exception as error:
-                result = error
-            finally:
-                # Before the answer leaves: who has it may ask for the status, and the model is idle now.
-                self._running = None
-            self._hand_over(job, result)
-            del job, result  # texts of the last request are not kept while waiting
+            if self._law is None:
+                self._reload()
+            self._round()
+        self._end(self._runs, Cancelled())
 
-    def _next_job(self) -> Job | None:
-        """The next job, marked as running; None when idle for long enough to unload, or stopping."""
+    def _let_in(self) -> bool:
+        """Begin with jobs for which there is room now, waiting for one when nothing is under way; False when the model was
+        idle for long enough to unload."""
         with self._lock:
             while not self._stopping:
-                self._running = self._turns.take()
-                if self._running is not None:
-                    return self._running
+                while self._has_room() and (job := self._turns.take()) is not None:
+                    self._begin(job)
+                if self._runs:
+                    break
                 may_unload = self._law is not None and self._idle_unload_s is not None
                 if not self._lock.wait(self._idle_unload_s if may_unload else None) and not len(self._turns):
-                    return None
-            return None
+                    return False
+            return True
 
-    def _turn(self, job: Job) -> Suggestions:
-        if self._law is None:
-            self._reload()
-        if self._law is None:
-            assert self._failure is not None
-            raise self._failure
+    def _has_room(self) -> bool:
+        """Whether another request would move: with the others, or because those had their share."""
+        n = self._law.n_together if self._law is not None else 1
+        movers = sorted(self._runs, key=_Run.turn)[:n]
+        return len(self._runs) < MOST_UNDER_WAY and (len(movers) < n or movers[-1].used_s >= QUANTUM_S)
+
+    def _round(self) -> None:
+        """Those whose turn it is go on to their next steps; the law takes all these together."""
+        self._end([run for run in self._runs if run.job.cancelled()], Cancelled())
+        law = self._law
+        if law is None:
+            assert self._failure is not None, "that is why"
+            self._end(self._runs, self._failure)
+            return
+        movers = sorted(self._runs, key=_Run.turn)[: law.n_together]
+        for run in movers:
+            if run.step is None:
+                self._resume(run)
+        together = [(run, run.step) for run in movers if run.step is not None]
+        if not together:
+            return
+        began = perf_counter()
+        try:
+            drawn = law.step([step for _, step in together])
+        # To each of them it is as if it had asked alone; the worker must live on for those that come next.
+        except Exception as error:
+            self._end([run for run, _ in together], error)
+            return
+        each_s = (perf_counter() - began) / len(together)
+        for (run, _), draws in zip(together, drawn, strict=True):
+            run.step, run.draws, run.used_s = None, draws, run.used_s + each_s
+        if len(together) > 1:
+            self._counters.add("steps_shared")
+
+    def _end(self, runs: Sequence[_Run], error: Exception) -> None:
+        for run in list(runs):
+            self._resume(run, error)
+
+    def _resume(self, run: _Run, error: Exception | None = None) -> None:
+        """Let a completion go on to where it waits next; with its end its answer is handed over."""
+        began, draws, run.draws = perf_counter(), run.draws, None
+        result: Suggestions | Exception
+        try:
+            run.step = run.work.throw(error) if error is not None else run.work.send(draws)
+            run.used_s += perf_counter() - began
+            return
+        except StopIteration as end:
+            result = end.value
+        # Carried over to the loop like the exception of a future: the worker must live on for the next request.
+        except Exception as failure:
+            result = failure
+        run.step = None
+        with self._lock:
+            # Before the answer leaves: who has it may ask for the status, and the model is idle now.
+            self._runs.remove(run)
+        self._hand_over(run.job, result)
+
+    def _begin(self, job: Job) -> None:
         job.started = monotonic()
-        return self._suggest(job, self._law)
+        self._runs.append(_Run(job, self._served(job)))
+
+    async def _served(self, job: Job) -> Suggestions:
+        assert self._law is not None, "nothing goes on without it"
+        return await self._suggest(job, self._law)
 
     def _reload(self) -> None:
         """Load the law unless that failed a moment ago; what went wrong is kept for the requests that come."""

@@ -108,8 +108,8 @@ def listen(settings: Settings, dispatcher: Dispatcher, counters: Counters, laten
 def suggester(counters: Counters, latencies: Latencies) -> Suggest:
     """What a worker runs for each request, counted and timed."""
 
-    def suggest(job: Job, law: Law) -> Suggestions:
-        found = completion.suggest(
+    async def suggest(job: Job, law: Law) -> Suggestions:
+        found = await completion.suggest(
             job.request,
             job.context,
             law,
@@ -117,11 +117,12 @@ def suggester(counters: Counters, latencies: Latencies) -> Suggest:
             counters=counters,
             queue_ms=(job.started - job.arrived) * 1000,
         )
-        for stage, ms in stages_ms(found.timings).items():
-            latencies.add(stage, ms)
         counters.add("tokens_written", found.timings.n_steps)
         if job.cancelled():
             counters.add("tokens_wasted_by_cancel", found.timings.n_steps)
+        else:
+            for stage, ms in stages_ms(found.timings).items():
+                latencies.add(stage, ms)
         log.debug("request %d: %d found in %.1f ms", job.request.id, len(found.items), found.timings.total_ms)
         return found
 

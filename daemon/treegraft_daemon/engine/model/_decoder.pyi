@@ -1,3 +1,7 @@
+from collections.abc import Sequence
+
+from treegraft_daemon.engine.model.int8 import Part
+
 SOURCE_DIGEST: str
 GROUP: int
 FOR_ANY: int
@@ -23,14 +27,8 @@ class NativeDecoder:
     def step(
         self,
         ids: int,
-        n_rows: int,
         n_tokens: int,
-        layers: list[tuple[int, int, int, int]],
-        capacity: int,
-        slots: int,
-        n_prefix: int,
-        n_before: int,
-        first_row: int,
+        parts: Sequence[Part],
         n_last: int,
         logits: int,
     ) -> None: ...

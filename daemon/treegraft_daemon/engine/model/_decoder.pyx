@@ -41,16 +41,20 @@ cdef extern from "decoder.h" nogil:
         float *prefix_v
         float *tail_k
         float *tail_v
-    ctypedef struct Step:
-        const int32_t *ids
+    ctypedef struct Part:
         int n_rows
-        int n_tokens
         const Memory *layers
         int64_t capacity
         int64_t slots
         int n_prefix
         int n_before
         int first_row
+    ctypedef struct Step:
+        const int32_t *ids
+        int n_rows
+        int n_tokens
+        const Part *parts
+        int n_parts
         int n_last
         float *logits
     ctypedef struct CDecoder "Decoder":
@@ -101,7 +105,6 @@ cdef class NativeDecoder:
     """Steps of one model. Not for two threads at once; the arrays behind the addresses must outlive it."""
 
     cdef CDecoder *decoder
-    cdef Memory *memories
     cdef int n_layers
 
     def __cinit__(self, tuple sizes, float eps, uintptr_t frequencies, uintptr_t norm, tuple embedding, tuple head,
@@ -118,9 +121,8 @@ cdef class NativeDecoder:
         model.norm = <const float *>norm
         model.embedding, model.head = matrix_of(embedding), matrix_of(head)
         self.n_layers = model.n_layers = len(layers)
-        self.memories = <Memory *>calloc(len(layers), sizeof(Memory))
         model.layers = <Layer *>calloc(len(layers), sizeof(Layer))
-        if model.layers != NULL and self.memories != NULL:
+        if model.layers != NULL:
             for i, (attention_norm, mlp_norm, q, k, v, o, gate, up, down) in enumerate(layers):
                 model.layers[i].attention_norm = <const float *><uintptr_t>attention_norm
                 model.layers[i].mlp_norm = <const float *><uintptr_t>mlp_norm
@@ -135,25 +137,36 @@ cdef class NativeDecoder:
 
     def __dealloc__(self):
         decoder_free(self.decoder)
-        free(self.memories)
 
-    def step(self, uintptr_t ids, int n_rows, int n_tokens, list layers, int64_t capacity, int64_t slots, int n_prefix,
-             int n_before, int first_row, int n_last, uintptr_t logits):
-        """See decoder.h; `layers` are the addresses of a Memory each. Raises MemoryError. Releases the GIL."""
+    def step(self, uintptr_t ids, int n_tokens, list parts, int n_last, uintptr_t logits):
+        """See decoder.h. A part: rows, addresses of a Memory of each layer, capacity, slots, n_prefix, n_before, first row.
+
+        Raises MemoryError. Releases the GIL.
+        """
         cdef Step step
-        cdef int i
-        cdef bint worked
-        for i in range(self.n_layers):
-            prefix_k, prefix_v, tail_k, tail_v = layers[i]
-            self.memories[i].prefix_k = <float *><uintptr_t>prefix_k
-            self.memories[i].prefix_v = <float *><uintptr_t>prefix_v
-            self.memories[i].tail_k = <float *><uintptr_t>tail_k
-            self.memories[i].tail_v = <float *><uintptr_t>tail_v
-        step.ids, step.n_rows, step.n_tokens = <const int32_t *>ids, n_rows, n_tokens
-        step.layers, step.capacity, step.slots = self.memories, capacity, slots
-        step.n_prefix, step.n_before, step.first_row = n_prefix, n_before, first_row
-        step.n_last, step.logits = n_last, <float *>logits
-        with nogil:
-            worked = decoder_step(self.decoder, &step)
+        cdef int i, n
+        cdef Memory *memory
+        cdef bint worked = False
+        cdef Part *native = <Part *>calloc(len(parts), sizeof(Part))
+        cdef Memory *memories = <Memory *>calloc(len(parts) * self.n_layers, sizeof(Memory))
+        try:
+            if native != NULL and memories != NULL:
+                step.ids, step.n_rows, step.n_tokens = <const int32_t *>ids, 0, n_tokens
+                step.n_last, step.logits = n_last, <float *>logits
+                step.parts, step.n_parts = native, len(parts)
+                for i, (n_rows, layers, capacity, slots, n_prefix, n_before, first_row) in enumerate(parts):
+                    native[i].n_rows, native[i].layers = n_rows, memories + i * self.n_layers
+                    native[i].capacity, native[i].slots = capacity, slots
+                    native[i].n_prefix, native[i].n_before, native[i].first_row = n_prefix, n_before, first_row
+                    step.n_rows += native[i].n_rows
+                    for n, (prefix_k, prefix_v, tail_k, tail_v) in enumerate(layers):
+                        memory = memories + i * self.n_layers + n
+                        memory.prefix_k, memory.prefix_v = <float *><uintptr_t>prefix_k, <float *><uintptr_t>prefix_v
+                        memory.tail_k, memory.tail_v = <float *><uintptr_t>tail_k, <float *><uintptr_t>tail_v
+                with nogil:
+                    worked = decoder_step(self.decoder, &step)
+        finally:
+            free(native)
+            free(memories)
         if not worked:
             raise MemoryError

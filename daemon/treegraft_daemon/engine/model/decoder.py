@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from treegraft_daemon.engine.model.kv_arena import Span
+from treegraft_daemon.engine.model.kv_arena import Joined, Span, parts_of
 
 
 class NotPlain(Exception):
@@ -119,7 +119,7 @@ class Decoder(nn.Module):
         if shape.tied:
             self.lm_head.weight = self.model.embed_tokens.weight
 
-    def forward(self, ids: Tensor, span: Span | None = None) -> Tensor:
+    def forward(self, ids: Tensor, span: Span | Joined | None = None) -> Tensor:
         """Logits after every token; with a span, after the last one only, [rows, vocab_size]."""
         hidden = self.model(ids, span)
         return self.lm_head(hidden if span is None else hidden[:, -1])
@@ -136,15 +136,17 @@ class Body(nn.Module):
         self.layers = nn.ModuleList(Layer(shape, number) for number in range(shape.n_layers))
         self.norm = Norm(shape)
 
-    def forward(self, ids: Tensor, span: Span | None) -> Tensor:
-        start = 0 if span is None else span.start
-        positions = torch.arange(start, start + ids.shape[1], device=ids.device)
+    def forward(self, ids: Tensor, span: Span | Joined | None) -> Tensor:
+        starts = [0] if span is None else [part.start for part in parts_of(span) for _ in range(part.n_rows)]
+        # One start for all rows, or one for each: [rows or 1, n_tokens].
+        first = torch.tensor(starts if len(set(starts)) > 1 else starts[:1], device=ids.device)
+        positions = first[:, None] + torch.arange(ids.shape[1], device=ids.device)
         x = self.embed_tokens(ids)
         # Angles in float32: in half precision neighbouring positions are one from 2048 on.
         if self._frequencies.device != ids.device or not len(self._frequencies):
             self._frequencies = self._shape.rope.frequencies(self._shape.head_dim).to(ids.device)
-        angles = positions[:, None] * self._frequencies
-        turn = angles.cos().to(x.dtype), angles.sin().to(x.dtype)  # each [n_tokens, head_dim / 2]
+        angles = (positions[..., None] * self._frequencies)[:, None]
+        turn = angles.cos().to(x.dtype), angles.sin().to(x.dtype)  # each [rows or 1, 1, n_tokens, head_dim / 2]
         for layer in self.layers:
             x = layer(x, turn, span)
         return self.norm(x)
@@ -160,7 +162,7 @@ class Layer(nn.Module):
         self.post_attention_layernorm = Norm(shape)
         self.mlp = Mlp(shape)
 
-    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], span: Span | None) -> Tensor:
+    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], span: Span | Joined | None) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), turn, span)
         return x + self.mlp(self.post_attention_layernorm(x))
 
@@ -177,7 +179,7 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(shape.hidden_size, kv_size, bias=shape.qkv_bias)
         self.o_proj = nn.Linear(q_size, shape.hidden_size, bias=shape.o_bias)
 
-    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], span: Span | None) -> Tensor:
+    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], span: Span | Joined | None) -> Tensor:
         q, k, v = (self._heads(linear(x)) for linear in (self.q_proj, self.k_proj, self.v_proj))
         q, k = _turned(q, turn), _turned(k, turn)
         if span is None:

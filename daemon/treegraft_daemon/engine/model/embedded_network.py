@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from treegraft_daemon.engine.model.int8 import FOR_THIS, GROUP, Matrix, NativeDecoder, address, matrix
+from treegraft_daemon.engine.model.int8 import FOR_THIS, GROUP, Matrix, NativeDecoder, Part, address, matrix
 from treegraft_daemon.engine.model.law import Cancelled
 from treegraft_daemon.engine.model.window import CONTEXT, END, FIRST_MARK, SUFFIX, moved
 
@@ -177,25 +177,21 @@ class Network:
     def _step(
         self, ids: NDArray[np.int32], prefix: Memory, tails: Memory, n_prefix: int, n_before: int
     ) -> NDArray[np.float32]:
-        """Logits [rows, ids] after the last tokens of each row. See `Step` in decoder.h."""
+        """Logits [rows, ids] after the last tokens of each row. See `Part` in decoder.h."""
         n_rows, n_tokens = ids.shape
         if not 0 <= int(ids.min()) <= int(ids.max()) < self.shape.n_ids:
             raise IndexError("a token that the network does not have")
         logits = np.empty((n_rows, self.shape.n_ids), dtype=np.float32)
+        layers = [
+            (address(prefix[n, 0]), address(prefix[n, 1]), address(tails[n, 0]), address(tails[n, 1]))
+            for n in range(self.shape.n_layers)
+        ]
+        part = Part(n_rows, layers, prefix.shape[4], tails.shape[4], n_prefix, n_before, first_row=0)
         decoder = self._reader if n_tokens > BLOCK else self._writer
         decoder.step(
             address(ids),
-            n_rows,
             n_tokens,
-            [
-                (address(prefix[n, 0]), address(prefix[n, 1]), address(tails[n, 0]), address(tails[n, 1]))
-                for n in range(self.shape.n_layers)
-            ],
-            prefix.shape[4],
-            tails.shape[4],
-            n_prefix,
-            n_before,
-            0,
+            [part],
             1,
             address(logits),
         )

@@ -21,7 +21,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging as transformers_logging
 
-from treegraft_daemon.engine.model.kv_arena import Span
+from treegraft_daemon.engine.model.kv_arena import Joined, Span
 from treegraft_daemon.errors import ModelBroken
 
 
@@ -43,6 +43,8 @@ class _SpanLayer(DynamicLayer):
 class HubNetwork:
     """A model that transformers loaded."""
 
+    joins = False  # positions and masks of unequal rows are each architecture's own
+
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model.eval()
         config = model.config.get_text_config()
@@ -54,8 +56,9 @@ class HubNetwork:
         self.vocab_size = int(self.all_logits(torch.zeros(1, dtype=torch.long, device=self.device)).shape[-1])
 
     @torch.inference_mode()
-    def next_logits(self, ids: Tensor, span: Span) -> Tensor:
+    def next_logits(self, ids: Tensor, span: Span | Joined) -> Tensor:
         """See `Network`."""
+        assert not isinstance(span, Joined), "it joins none"
         cache = DynamicCache()
         cache.layers = [_SpanLayer(span, layer) for layer in range(self._n_layers)]
         options: dict[str, Any] = {"past_key_values": cache, "use_cache": True}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +24,36 @@ from treegraft_daemon.engine.model._decoder import (
 )
 from treegraft_grammars.native import check_freshness, source_digest
 
-__all__ = ["FOR_ANY", "FOR_AVX2", "FOR_THIS", "GROUP", "Matrix", "NativeDecoder", "address", "matrix", "rounded"]
+__all__ = [
+    "FOR_ANY",
+    "FOR_AVX2",
+    "FOR_THIS",
+    "GROUP",
+    "Matrix",
+    "NativeDecoder",
+    "Part",
+    "address",
+    "matrix",
+    "rounded",
+]
 
 FOLDER = Path(__file__).parent
 check_freshness(SOURCE_DIGEST, source_digest(FOLDER / "_decoder.pyx", FOLDER / "native"))
 
 SIDE_BY_SIDE = 16  # rows of a packed matrix
 LINE = 64  # bytes of a cache line: what is read in so many at a time must not lie across two
+
+
+class Part(NamedTuple):
+    """Rows of one step that share a prefix; as in decoder.h."""
+
+    n_rows: int
+    layers: list[tuple[int, int, int, int]]  # addresses: prefix k and v, tails k and v
+    capacity: int
+    slots: int
+    n_prefix: int
+    n_before: int
+    first_row: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from treegraft_daemon.engine.model.decoder import Shape
-from treegraft_daemon.engine.model.int8 import FOR_THIS, GROUP, Matrix, NativeDecoder, address, matrix, rounded
-from treegraft_daemon.engine.model.kv_arena import Arena, Span
+from treegraft_daemon.engine.model.int8 import FOR_THIS, GROUP, Matrix, NativeDecoder, Part, address, matrix, rounded
+from treegraft_daemon.engine.model.kv_arena import Arena, Joined, Span, parts_of
 from treegraft_daemon.engine.model.law import Progress, unheard
 from treegraft_daemon.engine.model.network import weights_of
 
@@ -38,6 +38,8 @@ def fits(shape: Shape) -> bool:
 
 class Int8Network:
     """See `network.Network`. matrices and norms: by the decoder's names, without ".weight"."""
+
+    joins = True
 
     def __init__(
         self,
@@ -76,7 +78,7 @@ class Int8Network:
             loops,
         )  # fmt: skip
 
-    def next_logits(self, ids: Tensor, span: Span) -> Tensor:
+    def next_logits(self, ids: Tensor, span: Span | Joined) -> Tensor:
         """See `Network`."""
         return self._step(ids, span, 1)[:, 0]
 
@@ -89,29 +91,32 @@ class Int8Network:
             found.append(self._step(piece[None], arena.read(piece.tolist()), wanted)[0])
         return torch.cat(found)[-(n_last or len(ids)) :]
 
-    def _step(self, ids: Tensor, span: Span, n_last: int) -> Tensor:
+    def _step(self, ids: Tensor, span: Span | Joined, n_last: int) -> Tensor:
         """Logits [rows, n_last, vocab_size] after the last tokens of each row."""
         n_rows, n_tokens = ids.shape
         if not 0 <= int(ids.min()) <= int(ids.max()) < self.vocab_size:
             raise IndexError("a token that the model does not have")
         read = ids.to(torch.int32).contiguous()
         logits = torch.empty(n_rows, n_last, self.vocab_size)
+        parts = [self._part(part) for part in parts_of(span)]
+        self._native.step(read.data_ptr(), n_tokens, parts, n_last, logits.data_ptr())
+        return logits
+
+    def _part(self, span: Span) -> Part:
         buffers = span.buffers(self._n_layers, self._like)
         prefix, _, tail, _ = buffers.layers[0]
-        self._native.step(
-            read.data_ptr(),
-            n_rows,
-            n_tokens,
-            [tuple(one.data_ptr() for one in layer) for layer in buffers.layers],
-            prefix.shape[1],
-            tail.shape[2],
-            buffers.n_prefix,
-            buffers.before,
-            buffers.first_row,
-            n_last,
-            logits.data_ptr(),
+        return Part(
+            span.n_rows,
+            [
+                (k.data_ptr(), v.data_ptr(), tail_k.data_ptr(), tail_v.data_ptr())
+                for k, v, tail_k, tail_v in buffers.layers
+            ],
+            capacity=prefix.shape[1],
+            slots=tail.shape[2],
+            n_prefix=buffers.n_prefix,
+            n_before=buffers.before,
+            first_row=buffers.first_row,
         )
-        return logits
 
 
 def load_int8(

@@ -28,7 +28,8 @@ class Span(Protocol):
     tokens of its row before it, and the whole prefix before them.
     """
 
-    start: int  # position of the first token
+    start: int  # position of the first token of every row
+    n_rows: int
 
     def store(self, layer: int, k: Tensor, v: Tensor) -> None:
         """Keep keys and values of the new tokens, [rows, kv_heads, n_tokens, dim]."""
@@ -71,6 +72,7 @@ class Arena:
         self.ids: list[int] = []  # tokens of the prefix
         self.n_rows = 1
         self.n_tail = 0
+        self.in_use = False  # by a request that is under way
         self._prefix: list[tuple[Tensor, Tensor]] = []
         self._tails: list[tuple[Tensor, Tensor]] = []
         self._capacity, self._rows, self._slots = FIRST_PREFIX, FIRST_ROWS, FIRST_SLOTS
@@ -168,6 +170,8 @@ class Arena:
 class _PrefixSpan:
     """Tokens [start, end) of the prefix; one row."""
 
+    n_rows = 1
+
     def __init__(self, arena: Arena, start: int, end: int) -> None:
         self.start, self.end = start, end
         self._arena = arena
@@ -206,6 +210,7 @@ class _TailSpan:
 
     def __init__(self, arena: Arena, first: int, last: int, before: int, after: int) -> None:
         self.start = len(arena.ids) + before
+        self.n_rows = last - first
         self._arena = arena
         self._first, self._last, self._before, self._after = first, last, before, after
 
@@ -251,6 +256,36 @@ class _TailSpan:
         return k[rows, :, slots], v[rows, :, slots]
 
 
+class Joined:
+    """The spans of several arenas as one: the rows of the first, then those of the next. Each adds one token to its rows."""
+
+    def __init__(self, parts: Sequence[Span]) -> None:
+        self.parts = parts
+        self.n_rows = sum(part.n_rows for part in parts)
+
+    def store(self, layer: int, k: Tensor, v: Tensor) -> None:
+        """See `Span`."""
+        for part, its_k, its_v in zip(self.parts, self._split(k), self._split(v), strict=True):
+            part.store(layer, its_k, its_v)
+
+    def attend(self, layer: int, q: Tensor) -> Tensor:
+        """See `Span`."""
+        return torch.cat([part.attend(layer, its) for part, its in zip(self.parts, self._split(q), strict=True)])
+
+    def _split(self, x: Tensor) -> Sequence[Tensor]:
+        return x.split([part.n_rows for part in self.parts])
+
+
+def joined(spans: Sequence[Span]) -> Span | Joined:
+    """One for all rows of these spans."""
+    return spans[0] if len(spans) == 1 else Joined(spans)
+
+
+def parts_of(span: Span | Joined) -> Sequence[Span]:
+    """The spans of one arena each that are in it."""
+    return span.parts if isinstance(span, Joined) else [span]
+
+
 class Arenas:
     """The arenas of the documents read last."""
 
@@ -259,12 +294,18 @@ class Arenas:
         self._arenas: OrderedDict[str, Arena] = OrderedDict()
 
     def of(self, document: str) -> Arena:
-        """This document's arena as it was left. The one that was not used for longest gives its room to a new one."""
+        """This document's arena as it was left, in use from now on. A new one gets the room of the one that was not used
+        for longest, if that is not in use; more than `n_kept` there are only while as many are in use.
+        """
         arena = self._arenas.pop(document, None)
         if arena is None:
-            arena = Arena() if len(self._arenas) < self._n_kept else self._arenas.popitem(last=False)[1]
+            free = [name for name, one in self._arenas.items() if not one.in_use]
+            n_over = len(self._arenas) - self._n_kept + 1
+            left = [self._arenas.pop(name) for name in free[: max(n_over, 0)]]
+            arena = left[-1] if left else Arena()
             arena.keep(0)
         self._arenas[document] = arena
+        arena.in_use = True
         return arena
 
 

@@ -7,15 +7,16 @@ The completion loop sees draws, never logits: tokens in sampling order with thei
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from treegraft_grammars.vocabulary import Vocabulary
 
+T = TypeVar("T")
 Progress = Callable[[float], None]  # hears what share of something long is done, 0 to 1
 
 
@@ -90,33 +91,21 @@ class Calibration:
 
 
 class Cancelled(Exception):
-    """The request was withdrawn while the model worked; raised by `prefill` between chunks."""
+    """The request was withdrawn while the model worked; raised where its completion waits for the model."""
 
 
-class Law(Protocol):
-    """A next-token law with the state of one request at a time; owned by one thread (the scheduler's).
+class Rows(Protocol):
+    """What a law knows of one request: its rows, each a way in which the text may go on. There is one at first.
 
-    Life of a request: `prefill` once, which leaves one row, or `fork(n)` rows, then `step` / `select` in any number;
-    `fork` begins anew. The next `prefill` forgets the rows. Healing: the law may drop the unstable last token(s) of the prefix; `prefill` then returns the
-    dropped bytes, and the rows it draws hold only tokens that agree with them (`Vocabulary.agreeing`). `step` is told
-    the bytes that each row still owes.
+    Healing: the law may drop the unstable last token(s) of the prefix; `owed` are their bytes, and the rows draw only
+    tokens that agree with them (`Vocabulary.agreeing`).
     """
 
-    name: str
-    vocabulary: Vocabulary
-    end_tokens: frozenset[int]  # tokens that mean "the middle is finished"
-    calibration: Calibration
-
-    def prefill(self, context: Context, sampling: Sampling, cancelled: Callable[[], bool]) -> tuple[Draws, bytes]:
-        """Read the context; the first draws of row 0 and the healed bytes (b"" if none). May raise Cancelled."""
-        ...
+    draws: Draws  # the first ones of the one row
+    owed: bytes  # b"" if nothing was healed
 
     def fork(self, n: int) -> list[Draws]:
         """Begin again as `n` rows in the prefilled state; independent first draws of each row."""
-        ...
-
-    def step(self, tokens: Sequence[int], owed: Sequence[bytes]) -> list[Draws]:
-        """Append one token to each row (healed bytes still owed by each row after it); the next draws of each."""
         ...
 
     def select(self, rows: Sequence[int]) -> None:
@@ -126,3 +115,59 @@ class Law(Protocol):
     def rewind(self, n_tokens: int) -> None:
         """Take the last `n_tokens` appended tokens back from every row."""
         ...
+
+    def close(self) -> None:
+        """The request is over: what was kept for it may go to another document now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One token more for each row of a request, and the healed bytes that each row owes after it.
+
+    A completion awaits it for the next draws of each row; whoever drives the completion has the law take the step, and
+    may let it take those of other requests in the same pass.
+    """
+
+    rows: Rows
+    tokens: Sequence[int]
+    owed: Sequence[bytes]
+
+    def __await__(self) -> Generator[Step, list[Draws], list[Draws]]:
+        return (yield self)
+
+
+class Turn:
+    """Awaited within a long prefill: others may have theirs now."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield None
+
+
+class Law(Protocol):
+    """A next-token law; owned by one thread (the scheduler's), which may work on several requests by turns."""
+
+    name: str
+    vocabulary: Vocabulary
+    end_tokens: frozenset[int]  # tokens that mean "the middle is finished"
+    calibration: Calibration
+    n_together: int  # of how many requests a step costs hardly more than that of one
+
+    async def prefill(self, context: Context, sampling: Sampling, cancelled: Callable[[], bool]) -> Rows:
+        """Read the context. May raise Cancelled."""
+        ...
+
+    def step(self, steps: Sequence[Step]) -> list[list[Draws]]:
+        """Take the steps of different requests in one pass; the next draws of each row of each."""
+        ...
+
+
+def alone(law: Law, work: Coroutine[Any, Any, T]) -> T:
+    """What `work`, a prefill or a completion, comes to when nothing else asks the law meanwhile."""
+    draws: list[Draws] | None = None
+    try:
+        while True:
+            step = work.send(draws)
+            draws = None if step is None else law.step([step])[0]
+    except StopIteration as end:
+        return end.value

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from treegraft_daemon.engine.model.copying import EXTRA, N_LOCAL, ORDERS, Eviden
 from treegraft_daemon.engine.model.draws import draws_from_masses, draws_from_row
 from treegraft_daemon.engine.model.embedded_network import Branch, Network
 from treegraft_daemon.engine.model.healing import given_bytes, heal
-from treegraft_daemon.engine.model.law import Calibration, Context, Draws, Sampling
+from treegraft_daemon.engine.model.law import Calibration, Context, Draws, Sampling, Step
 from treegraft_daemon.engine.model.linewise import END, LineTokenizer, Tokens
 from treegraft_daemon.engine.model.ngram import N_BUCKETS, N_ORDERS, NgramTable
 from treegraft_daemon.engine.model.tilt import NEVER, Below, Line, Place, Tilt, place_of
@@ -241,11 +241,50 @@ class State:
         return place_of(self.line, reading.below, last, reading.distances, reading.language, "sibling" in reading.pages)
 
 
+class MixtureRows:
+    """See `law.Rows`. A row is the states that it went through; states are values."""
+
+    def __init__(self, state: State, owed: bytes, sampling: Sampling, vocabulary: Vocabulary) -> None:
+        self.states = [[state]]
+        self.owed = owed
+        self._sampling = sampling
+        self._vocabulary = vocabulary
+        self.draws = self.drawn(state, owed)
+
+    def fork(self, n: int) -> list[Draws]:
+        """See `law.Rows`."""
+        state = self.states[0][0]
+        self.states = [[state] for _ in range(n)]
+        return [self.drawn(state, self.owed) for _ in range(n)]
+
+    def select(self, rows: Sequence[int]) -> None:
+        """See `law.Rows`."""
+        self.states = [list(self.states[row]) for row in rows]
+
+    def rewind(self, n_tokens: int) -> None:
+        """See `law.Rows`."""
+        if n_tokens:
+            self.states = [row[:-n_tokens] for row in self.states]
+
+    def close(self) -> None:
+        """See `law.Rows`."""
+
+    def drawn(self, state: State, owed: bytes) -> Draws:
+        """The draws of a row in this state."""
+        if not owed:
+            return draws_from_masses(state.law(), self._sampling)
+        ids, p, _ = given_bytes(state, owed, self._vocabulary)
+        row = np.full(len(self._vocabulary), -np.inf)
+        row[ids] = np.log(p)
+        return draws_from_row(row, self._sampling, ids)
+
+
 class MixtureLaw:
     """The embedded law as the completion loop sees it; see `law.Law`."""
 
     name = "embedded"
     end_tokens = frozenset({END})
+    n_together = 1  # the weights are few, and most of a step is not theirs
 
     def __init__(
         self,
@@ -269,40 +308,24 @@ class MixtureLaw:
         )
         self._siblings: OrderedDict[bytes, Tokens] = OrderedDict()
         self._pages = SiblingPages(self._sibling, self._kinds)
-        self._rows: list[list[State]] = []
-        self._owed = b""
-        self._sampling = Sampling(0.0, np.random.default_rng(0))
 
-    def prefill(self, context: Context, sampling: Sampling, cancelled: Callable[[], bool]) -> tuple[Draws, bytes]:
+    async def prefill(self, context: Context, sampling: Sampling, cancelled: Callable[[], bool]) -> MixtureRows:
         """See `law.Law`. The last word of the prefix is owed, and the draws are given its bytes (see `healing`)."""
         prefix, owed = heal(self.tokenizer.read(tail(context.prefix)), context.prefix, self.vocabulary)
-        self._owed, self._sampling = owed, sampling
-        state = self.begin(prefix, context, cancelled)
-        self._rows = [[state]]
-        return self._draws(state, owed), owed
+        return MixtureRows(self.begin(prefix, context, cancelled), owed, sampling, self.vocabulary)
 
-    def fork(self, n: int) -> list[Draws]:
-        """See `law.Law`."""
-        state = self._rows[0][0]
-        self._rows = [[state] for _ in range(n)]
-        return [self._draws(state, self._owed) for _ in range(n)]
-
-    def step(self, tokens: Sequence[int], owed: Sequence[bytes]) -> list[Draws]:
+    def step(self, steps: Sequence[Step]) -> list[list[Draws]]:
         """See `law.Law`. Rows in equal states share one law."""
-        for row, token in zip(self._rows, tokens, strict=True):
-            row.append(row[-1].step(token))
+        of = [(cast(MixtureRows, step.rows), step) for step in steps]
+        for rows, step in of:
+            for row, token in zip(rows.states, step.tokens, strict=True):
+                row.append(row[-1].step(token))
         if self.network is not None:  # for all rows at once: the weights are brought from memory once
-            self.network.decode([row[-1].branch for row in self._rows if row[-1].branch is not None])
-        return [self._draws(row[-1], still_owed) for row, still_owed in zip(self._rows, owed, strict=True)]
-
-    def select(self, rows: Sequence[int]) -> None:
-        """See `law.Law`."""
-        self._rows = [list(self._rows[row]) for row in rows]
-
-    def rewind(self, n_tokens: int) -> None:
-        """See `law.Law`."""
-        if n_tokens:
-            self._rows = [row[:-n_tokens] for row in self._rows]
+            branches = [row[-1].branch for rows, _ in of for row in rows.states]
+            self.network.decode([branch for branch in branches if branch is not None])
+        return [
+            [rows.drawn(row[-1], owed) for row, owed in zip(rows.states, step.owed, strict=True)] for rows, step in of
+        ]
 
     def begin(self, prefix: Tokens, context: Context, cancelled: Callable[[], bool] = lambda: False) -> State:
         """The state after `prefix` (its tokens); the context says what else is open."""
@@ -359,14 +382,6 @@ class MixtureLaw:
                 self._siblings.popitem(last=False)
         self._siblings[text] = tokens
         return tokens
-
-    def _draws(self, state: State, owed: bytes) -> Draws:
-        if not owed:
-            return draws_from_masses(state.law(), self._sampling)
-        ids, p, _ = given_bytes(state, owed, self.vocabulary)
-        row = np.full(len(self.vocabulary), -np.inf)
-        row[ids] = np.log(p)
-        return draws_from_row(row, self._sampling, ids)
 
 
 def load_embedded(folder: Path = EMBEDDED) -> MixtureLaw:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from treegraft_daemon.engine.model.decoder import Decoder, Shape
 from treegraft_daemon.engine.model.hub_tokenizer import read_json
-from treegraft_daemon.engine.model.kv_arena import Arena, Span
+from treegraft_daemon.engine.model.kv_arena import Arena, Joined, Span
 from treegraft_daemon.engine.model.law import Progress, unheard
 from treegraft_daemon.errors import ModelBroken
 
@@ -26,8 +26,9 @@ class Network(Protocol):
     device: torch.device
     vocab_size: int
     context: int  # positions that it was made for
+    joins: bool  # whether rows of several arenas go through it in one pass
 
-    def next_logits(self, ids: Tensor, span: Span) -> Tensor:
+    def next_logits(self, ids: Tensor, span: Span | Joined) -> Tensor:
         """Read ids [rows, n_tokens] into the span; logits [rows, vocab_size] after the last token."""
         ...
 
@@ -39,6 +40,8 @@ class Network(Protocol):
 class PlainNetwork:
     """The decoder of the Llama and Qwen2 family."""
 
+    joins = True
+
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder.eval()
         self.device = decoder.lm_head.weight.device
@@ -46,7 +49,7 @@ class PlainNetwork:
         self.context = decoder.shape.context
 
     @torch.inference_mode()
-    def next_logits(self, ids: Tensor, span: Span) -> Tensor:
+    def next_logits(self, ids: Tensor, span: Span | Joined) -> Tensor:
         """See `Network`."""
         return self._decoder(ids, span)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from time import perf_counter
+from typing import cast
 
 import numpy as np
 import torch
@@ -22,10 +23,11 @@ from treegraft_daemon.engine.model.device_draws import draws_from_rows, tempered
 from treegraft_daemon.engine.model.draws import draws_in_order, log_sum_exp
 from treegraft_daemon.engine.model.healing import MOST_FOLLOWED, NEGLIGIBLE, NOT_FOLLOWED
 from treegraft_daemon.engine.model.hub_tokenizer import HubTokenizer
-from treegraft_daemon.engine.model.kv_arena import Arena, Arenas, n_common
-from treegraft_daemon.engine.model.law import Calibration, Cancelled, Context, Draws, Sampling
+from treegraft_daemon.engine.model.kv_arena import Arena, Arenas, Span, joined, n_common
+from treegraft_daemon.engine.model.law import Calibration, Cancelled, Context, Draws, Sampling, Step, Turn
 from treegraft_daemon.engine.model.network import Network
 from treegraft_daemon.engine.model.prompt import Format, Room, build
+from treegraft_grammars.vocabulary import Vocabulary
 
 # Asked between two of these whether the request still lives: 256 tokens of a 7B model are some milliseconds on a GPU.
 CHUNK = 256
@@ -35,10 +37,13 @@ RESERVED = 256
 MOST_TOKENS = {"mps": 4096, "cuda": 8192}
 # On a CPU, the largest of these that is read within so many seconds, or the smallest: nobody waits longer.
 CPU_TOKENS, READ_S, PROBED = (1536, 768, 384), 3.0, 48
+# How many requests step together. A step brings all weights from memory, whatever the number of rows; but a CPU is soon
+# busy with the rows themselves.
+TOGETHER_ON_A_DEVICE, TOGETHER_ON_A_CPU = 8, 4
 
 
 class TransformerLaw:
-    """See `law.Law`. Rows are those of the arena that was read last; `copies` are mixed into their laws."""
+    """See `law.Law`. Each request has the arena of its document; `copies` are mixed into the laws of all rows."""
 
     def __init__(
         self,
@@ -53,80 +58,134 @@ class TransformerLaw:
         self.vocabulary = tokenizer.vocabulary
         self.end_tokens = end_tokens
         self.calibration = Calibration()
+        self.n_together = 1
+        if network.joins:
+            self.n_together = TOGETHER_ON_A_CPU if network.device.type == "cpu" else TOGETHER_ON_A_DEVICE
         self.n_read = 0  # tokens that the last prefill had to read, not found in the arena
         self._network = network
         self._tokenizer = tokenizer
         self._form = form
         self._room = room_for(network, form)
         self._arenas = Arenas()
-        self._arena = Arena()
-        self._first = _Row(torch.empty(0))
         self._copies = copies
-        self._places: list[list[Copied]] = []  # of each row, after each of its tokens; empty without copies
-        self._temperature = 0.0
-        self._rng = np.random.default_rng(0)
-        self._generator = torch.Generator(network.device)
 
-    def prefill(self, context: Context, sampling: Sampling, cancelled: Callable[[], bool]) -> tuple[Draws, bytes]:
+    async def prefill(self, context: Context, sampling: Sampling, cancelled: Callable[[], bool]) -> TransformerRows:
         """See `law.Law`. What the arena holds of the same beginning is not read again."""
         prompt = build(context, self._form, self._tokenizer, self._room)
-        arena = self._arena = self._arenas.of(context.document)
-        # The last token is always read: its logits are what is asked for.
-        arena.keep(min(n_common(arena.ids, prompt.ids), len(prompt.ids) - 1))
-        self.n_read = len(prompt.ids) - len(arena.ids)
-        while len(arena.ids) < len(prompt.ids):
-            if cancelled():
-                raise Cancelled
-            n_before = len(arena.ids)
-            chunk = prompt.ids[n_before : n_before + CHUNK]
-            try:
-                logits = self._network.next_logits(self._tensor([chunk]), arena.read(chunk))
-            except BaseException:
-                arena.keep(n_before)  # what was not read must not be taken for read by the next request
-                raise
+        arena = self._arenas.of(context.document)
+        try:
+            # The last token is always read: its logits are what is asked for.
+            arena.keep(min(n_common(arena.ids, prompt.ids), len(prompt.ids) - 1))
+            self.n_read = len(prompt.ids) - len(arena.ids)
+            while True:
+                if cancelled():
+                    raise Cancelled
+                logits = self._read(arena, prompt.ids)
+                if len(arena.ids) == len(prompt.ids):
+                    break
+                await Turn()
+            place = self._copies.begin(context, prompt.owed, cancelled) if self._copies else None
+            return TransformerRows(self._network, self.vocabulary, arena, place, logits, prompt.owed, sampling)
+        except BaseException:
+            arena.in_use = False
+            raise
+
+    def _read(self, arena: Arena, ids: Sequence[int]) -> Tensor:
+        """Read the next chunk of `ids`; the logits [1, vocabulary] after it."""
+        n_before = len(arena.ids)
+        chunk = ids[n_before : n_before + CHUNK]
+        try:
+            return self._network.next_logits(_tensor([chunk], self._network), arena.read(chunk))
+        except BaseException:
+            arena.keep(n_before)  # what was not read must not be taken for read by the next request
+            raise
+
+    def step(self, steps: Sequence[Step]) -> list[list[Draws]]:
+        """See `law.Law`. Where the model's context is full, an end is all that can follow."""
+        of = [cast(TransformerRows, step.rows) for step in steps]
+        spans = [rows.append(step.tokens) for rows, step in zip(of, steps, strict=True)]
+        going = [(step, span) for step, span in zip(steps, spans, strict=True) if span]
+        parts = iter(self._logits(going)) if going else iter(())
+        end = _the_end(min(self.end_tokens, default=0))
+        return [
+            rows.drawn(next(parts), step.owed) if span else [end] * len(step.tokens)
+            for rows, step, span in zip(of, steps, spans, strict=True)
+        ]
+
+    def _logits(self, steps: Sequence[tuple[Step, Span]]) -> Sequence[Tensor]:
+        """[rows, vocabulary] after each of these steps, taken in one pass."""
+        ids = _tensor([[token] for step, _ in steps for token in step.tokens], self._network)
+        logits = self._network.next_logits(ids, joined([span for _, span in steps]))
+        return logits.split([span.n_rows for _, span in steps])
+
+
+class TransformerRows:
+    """See `law.Rows`. Rows are those of the arena."""
+
+    def __init__(
+        self,
+        network: Network,
+        vocabulary: Vocabulary,
+        arena: Arena,
+        place: Copied | None,
+        logits: Tensor,
+        owed: bytes,
+        sampling: Sampling,
+    ) -> None:
+        """logits: [1, vocabulary] behind the prefix in the arena. place: what can be copied there."""
+        self.owed = owed
+        self._network = network
+        self._vocabulary = vocabulary
+        self._arena = arena
+        self._places = [[place]] if place else []  # of each row, after each of its tokens; empty without copies
         self._temperature, self._rng = sampling.temperature, sampling.rng
+        self._generator = torch.Generator(network.device)
         self._generator.manual_seed(int(sampling.rng.integers(2**62)))
         arena.fork(1)
-        self._places = [[self._copies.begin(context, prompt.owed, cancelled)]] if self._copies else []
-        self._first = self._healed(self._laws(logits, [row[-1] for row in self._places])[0], 0, prompt.owed)
-        return self._draws(self._first), prompt.owed
+        self._first = self._healed(self._laws(logits)[0], 0, owed)
+        self.draws = self._draws(self._first)
 
     def fork(self, n: int) -> list[Draws]:
-        """See `law.Law`."""
+        """See `law.Rows`."""
         self._arena.fork(n)
         self._places = [row[:1] for row in self._places[:1] for _ in range(n)]
         return [self._draws(self._first) for _ in range(n)]
 
-    def step(self, tokens: Sequence[int], owed: Sequence[bytes]) -> list[Draws]:
-        """See `law.Law`. Where the model's context is full, an end is all that can follow."""
-        full = self._arena.position >= self._network.context
-        span = self._arena.append()
-        for row, token in zip(self._places, tokens, strict=bool(self._places)):
-            row.append(row[-1].step(token))
-        if full:
-            return [_the_end(min(self.end_tokens, default=0)) for _ in tokens]
-        logits = self._network.next_logits(self._tensor([[token] for token in tokens]), span)
-        laws = self._laws(logits, [row[-1] for row in self._places])
-        if not any(owed):
-            return self._drawn(laws)
-        return [self._draws(self._healed(laws[row], row, rest)) for row, rest in enumerate(owed)]
-
     def select(self, rows: Sequence[int]) -> None:
-        """See `law.Law`."""
+        """See `law.Rows`."""
         self._arena.select(rows)
         if self._places:
             self._places = [list(self._places[row]) for row in rows]
 
     def rewind(self, n_tokens: int) -> None:
-        """See `law.Law`."""
+        """See `law.Rows`."""
         self._arena.rewind(n_tokens)
         if n_tokens:
             self._places = [row[:-n_tokens] for row in self._places]
 
-    def _draws(self, row: _Row) -> Draws:
-        return self._drawn(row.logprobs[None], row.ids)[0]
+    def close(self) -> None:
+        """See `law.Rows`."""
+        self._arena.in_use = False
 
-    def _drawn(self, laws: Tensor, ids: Tensor | None = None) -> list[Draws]:
+    def append(self, tokens: Sequence[int]) -> Span | None:
+        """One more token for each row: the span that is to be filled; None where the model's context is full."""
+        full = self._arena.position >= self._network.context
+        span = self._arena.append()
+        for row, token in zip(self._places, tokens, strict=bool(self._places)):
+            row.append(row[-1].step(token))
+        return None if full else span
+
+    def drawn(self, logits: Tensor, owed: Sequence[bytes]) -> list[Draws]:
+        """The draws of each row with these logits [rows, vocabulary], which owes these bytes."""
+        laws = self._laws(logits)
+        if not any(owed):
+            return self._draws_of(laws)
+        return [self._draws(self._healed(laws[row], row, rest)) for row, rest in enumerate(owed)]
+
+    def _draws(self, row: _Row) -> Draws:
+        return self._draws_of(row.logprobs[None], row.ids)[0]
+
+    def _draws_of(self, laws: Tensor, ids: Tensor | None = None) -> list[Draws]:
         """The draws of each row of `laws` [rows, n]: tokens 0 to n, or those named by `ids` [n]."""
         if laws.device.type != "cpu":
             return draws_from_rows(laws, self._temperature, self._generator, ids)
@@ -136,11 +195,10 @@ class TransformerLaw:
         names = ids.numpy().astype(np.int32)
         return [draws_in_order(row, rng, names, log_sum_exp(row)) for row in laws.numpy()]
 
-    def _tensor(self, ids: Sequence[Sequence[int]]) -> Tensor:
-        return torch.tensor(ids, device=self._network.device)
-
-    def _laws(self, logits: Tensor, places: Sequence[Copied]) -> Tensor:
-        """Log-probabilities [rows, vocabulary] at the temperature; with what can be copied at each row's place."""
+    def _laws(self, logits: Tensor, places: Sequence[Copied] | None = None) -> Tensor:
+        """Log-probabilities [rows, vocabulary] at the temperature, with what can be copied at each row's place."""
+        if places is None:
+            places = [row[-1] for row in self._places]
         if not places:
             return tempered(logits, self._temperature)
         laws = tempered(logits, 1.0)
@@ -162,7 +220,7 @@ class TransformerLaw:
         level, n_left = [root], MOST_FOLLOWED
         while level := _worth_following(level, NEGLIGIBLE * root.longer)[:n_left]:
             n_left -= len(level)
-            paths = self._tensor([way.path for way in level])
+            paths = _tensor([way.path for way in level], self._network)
             span = self._arena.try_out(row, len(level), paths.shape[1])
             places = [reduce(Copied.step, way.path, of[-1]) for of in self._places[row : row + 1] for way in level]
             for way, after in zip(level, self._laws(self._network.next_logits(paths, span), places), strict=True):
@@ -177,9 +235,9 @@ class TransformerLaw:
 
     def _look(self, way: _Way, law: Tensor) -> Tensor:
         """Fill in what the law says about going on with `way.rest`; the tokens that agree, shorter ones last."""
-        agreeing = self.vocabulary.agreeing(way.rest)
+        agreeing = self._vocabulary.agreeing(way.rest)
         n_shorter = 0
-        while n_shorter < len(agreeing) and len(self.vocabulary[agreeing[-1 - n_shorter]]) < len(way.rest):
+        while n_shorter < len(agreeing) and len(self._vocabulary[agreeing[-1 - n_shorter]]) < len(way.rest):
             n_shorter += 1
         ids = torch.from_numpy(agreeing.astype(np.int64)).to(law.device)
         p = law[ids].exp()
@@ -187,7 +245,7 @@ class TransformerLaw:
         way.longer, *shorter = torch.cat([p[:n_longer].sum()[None], p[n_longer:]]).tolist()
         way.shorter = dict(zip(agreeing[n_longer:].tolist(), shorter, strict=True))
         way.ways = {
-            token: _Way((*way.path, token), way.rest[len(self.vocabulary[token]) :], way.reached * p)
+            token: _Way((*way.path, token), way.rest[len(self._vocabulary[token]) :], way.reached * p)
             for token, p in way.shorter.items()
         }
         return ids
@@ -221,6 +279,10 @@ class _Way:
         if not self.known:
             return NOT_FOLLOWED
         return self.longer + sum(p * self.ways[token].mass() for token, p in self.shorter.items())
+
+
+def _tensor(ids: Sequence[Sequence[int]], network: Network) -> Tensor:
+    return torch.tensor(ids, device=network.device)
 
 
 def _worth_following(level: list[_Way], floor: float) -> list[_Way]:

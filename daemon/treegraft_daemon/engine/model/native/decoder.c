@@ -180,6 +180,14 @@ static int count_of(const Worker *worker) {
     return worker->step->n_rows * worker->step->n_tokens;
 }
 
+/* The part that a row of the step is of; `row` becomes its number there. */
+static const Part *part_of(const Step *step, int64_t *row) {
+    const Part *part = step->parts;
+    for (; *row >= part->n_rows; part++)
+        *row -= part->n_rows;
+    return part;
+}
+
 static void read_ids(Worker *worker) {
     Decoder *decoder = worker->decoder;
     const Model *model = &decoder->model;
@@ -187,8 +195,10 @@ static void read_ids(Worker *worker) {
     while (take(worker, count_of(worker), 8, &first, &last))
         for (int64_t m = first; m < last; m++) {
             decoder->kernels->widen(&model->embedding, worker->step->ids[m], decoder->x + m * model->hidden);
-            int before = worker->step->n_before < 0 ? 0 : worker->step->n_before;
-            int position = worker->step->n_prefix + before + (int)(m % worker->step->n_tokens);
+            int64_t row = m / worker->step->n_tokens;
+            const Part *part = part_of(worker->step, &row);
+            int before = part->n_before < 0 ? 0 : part->n_before;
+            int position = part->n_prefix + before + (int)(m % worker->step->n_tokens);
             for (int i = 0; i < model->head_dim / 2; i++) {
                 float angle = position * model->frequencies[i];
                 decoder->turns[m * model->head_dim + i] = cosf(angle);
@@ -266,30 +276,31 @@ static void turn(float *vector, const float *turns, int dim, float scale) {
 }
 
 /* Where keys (or values) of a row's head begin in the tails. */
-static int64_t tail_of(const Worker *worker, int64_t row, int head) {
-    const Step *step = worker->step;
+static int64_t tail_of(const Worker *worker, const Part *part, int64_t row, int head) {
     const Model *model = &worker->decoder->model;
-    return ((step->first_row + row) * model->n_kv_heads + head) * step->slots * model->head_dim;
+    return ((part->first_row + row) * model->n_kv_heads + head) * part->slots * model->head_dim;
 }
 
 /* Turn queries and keys by their positions, and store keys and values. */
-static void store(Worker *worker, const Memory *memory) {
+static void store(Worker *worker, int layer) {
     Decoder *decoder = worker->decoder;
     const Step *step = worker->step;
     int dim = decoder->model.head_dim, n_heads = decoder->model.n_heads, n_kv = decoder->model.n_kv_heads;
     int64_t first, last;
     while (take(worker, count_of(worker), 8, &first, &last))
         for (int64_t m = first; m < last; m++) {
+            int64_t row = m / step->n_tokens, place = m % step->n_tokens;
+            const Part *part = part_of(step, &row);
+            const Memory *memory = &part->layers[layer];
             const float *turns = decoder->turns + m * dim;
             for (int head = 0; head < n_heads; head++)
                 turn(decoder->q + (m * n_heads + head) * dim, turns, dim, 1 / sqrtf((float)dim));
             for (int head = 0; head < n_kv; head++) {
                 float *key = decoder->k + (m * n_kv + head) * dim;
                 turn(key, turns, dim, 1);
-                int64_t row = m / step->n_tokens, place = m % step->n_tokens;
-                bool in_prefix = step->n_before < 0;
-                int64_t at = in_prefix ? (head * step->capacity + step->n_prefix + place) * dim
-                                       : tail_of(worker, row, head) + (step->n_before + place) * dim;
+                bool in_prefix = part->n_before < 0;
+                int64_t at = in_prefix ? (head * part->capacity + part->n_prefix + place) * dim
+                                       : tail_of(worker, part, row, head) + (part->n_before + place) * dim;
                 memcpy((in_prefix ? memory->prefix_k : memory->tail_k) + at, key, dim * sizeof(float));
                 memcpy(
                     (in_prefix ? memory->prefix_v : memory->tail_v) + at, decoder->v + (m * n_kv + head) * dim,
@@ -304,41 +315,43 @@ static int smaller(int a, int b) {
     return a < b ? a : b;
 }
 
-/* `n_each` queries, from number `query` on, of tokens [first, last): each sees the prefix, and its row up to itself.
+/* `n_each` queries, from number `query` on, of tokens [first, last) of a part, whose tokens begin with number `start`:
+ * each sees the prefix, and its row up to itself.
  *
  * They share the key head `head`, so that a block of its keys is brought once for all of them. */
 static void attend_together(
-    Worker *worker, const Memory *memory, int head, int query, int n_each, int first, int last
+    Worker *worker, const Part *part, int layer, int64_t start, int head, int query, int n_each, int first, int last
 ) {
     Decoder *decoder = worker->decoder;
     const Kernels *kernels = decoder->kernels;
-    const Step *step = worker->step;
+    const Memory *memory = &part->layers[layer];
     Scratch *scratch = worker->scratch;
+    int n_tokens = worker->step->n_tokens;
     int dim = decoder->model.head_dim, n_heads = decoder->model.n_heads;
     int n_queries = (last - first) * n_each;
     int stride = (int)decoder->n_places;
-    bool in_prefix = step->n_before < 0;
-    int n_shared = in_prefix ? step->n_prefix + last : step->n_prefix;  /* a token of the prefix sees less, below */
+    bool in_prefix = part->n_before < 0;
+    int n_shared = in_prefix ? part->n_prefix + last : part->n_prefix;  /* a token of the prefix sees less, below */
     for (int m = first; m < last; m++)
         memcpy(
             scratch->queries + (int64_t)(m - first) * n_each * dim,
-            decoder->q + ((int64_t)m * n_heads + query) * dim, n_each * dim * sizeof(float)
+            decoder->q + ((start + m) * n_heads + query) * dim, n_each * dim * sizeof(float)
         );
     memset(scratch->gathered, 0, (size_t)n_queries * dim * sizeof(float));
-    const float *keys = memory->prefix_k + head * step->capacity * dim;
+    const float *keys = memory->prefix_k + head * part->capacity * dim;
     for (int at = 0; at < n_shared; at += BLOCK)
         kernels->score(
             scratch->queries, n_queries, keys + (int64_t)at * dim, smaller(BLOCK, n_shared - at), dim,
             scratch->scores + at, stride
         );
     for (int m = first; m < last; m++) {
-        int own = in_prefix ? 0 : step->n_before + m % step->n_tokens + 1;
-        int seen = in_prefix ? step->n_prefix + m + 1 : n_shared;
+        int own = in_prefix ? 0 : part->n_before + m % n_tokens + 1;
+        int seen = in_prefix ? part->n_prefix + m + 1 : n_shared;
         float *scores = scratch->scores + (int64_t)(m - first) * n_each * stride;
         if (own)
             kernels->score(
                 scratch->queries + (int64_t)(m - first) * n_each * dim, n_each,
-                memory->tail_k + tail_of(worker, m / step->n_tokens, head), own, dim, scores + seen, stride
+                memory->tail_k + tail_of(worker, part, m / n_tokens, head), own, dim, scores + seen, stride
             );
         for (int q = 0; q < n_each; q++) {
             kernels->softmax(scores + (int64_t)q * stride, seen + own);
@@ -347,11 +360,11 @@ static void attend_together(
         }
         if (own)
             kernels->gather(
-                scores + seen, stride, n_each, memory->tail_v + tail_of(worker, m / step->n_tokens, head), own, dim,
+                scores + seen, stride, n_each, memory->tail_v + tail_of(worker, part, m / n_tokens, head), own, dim,
                 scratch->gathered + (int64_t)(m - first) * n_each * dim
             );
     }
-    const float *values = memory->prefix_v + head * step->capacity * dim;
+    const float *values = memory->prefix_v + head * part->capacity * dim;
     for (int at = 0; at < n_shared; at += BLOCK)
         kernels->gather(
             scratch->scores + at, stride, n_queries, values + (int64_t)at * dim, smaller(BLOCK, n_shared - at), dim,
@@ -359,20 +372,34 @@ static void attend_together(
         );
     for (int m = first; m < last; m++)
         memcpy(
-            decoder->attended.wide + ((int64_t)m * n_heads + query) * dim,
+            decoder->attended.wide + ((start + m) * n_heads + query) * dim,
             scratch->gathered + (int64_t)(m - first) * n_each * dim, n_each * dim * sizeof(float)
         );
 }
 
-static void attend(Worker *worker, const Memory *memory) {
+static int64_t blocks_of(const Step *step, const Part *part) {
+    return ((int64_t)part->n_rows * step->n_tokens + QUERY_TOKENS - 1) / QUERY_TOKENS;
+}
+
+static void attend(Worker *worker, int layer) {
     const Model *model = &worker->decoder->model;
+    const Step *step = worker->step;
     int count = count_of(worker), group = model->n_heads / model->n_kv_heads;
     /* With few tokens there are few key heads for threads to share, and their keys are in the cache: then a query at a time. */
-    int n_each = count <= FEW && worker->decoder->n_threads > 1 ? 1 : group, n_parts = model->n_heads / n_each;
-    int64_t n_blocks = (count + QUERY_TOKENS - 1) / QUERY_TOKENS, piece, unused;
-    while (take(worker, n_blocks * n_parts, 1, &piece, &unused)) {
-        int first = (int)(piece / n_parts) * QUERY_TOKENS, query = (int)(piece % n_parts) * n_each;
-        attend_together(worker, memory, query / group, query, n_each, first, smaller(first + QUERY_TOKENS, count));
+    int n_each = count <= FEW && worker->decoder->n_threads > 1 ? 1 : group, n_heads = model->n_heads / n_each;
+    int64_t n_blocks = 0, piece, unused;
+    for (int i = 0; i < step->n_parts; i++)
+        n_blocks += blocks_of(step, &step->parts[i]);
+    while (take(worker, n_blocks * n_heads, 1, &piece, &unused)) {
+        int64_t block = piece / n_heads, start = 0;
+        const Part *part = step->parts;
+        for (; block >= blocks_of(step, part); part++) {
+            block -= blocks_of(step, part);
+            start += (int64_t)part->n_rows * step->n_tokens;
+        }
+        int first = (int)block * QUERY_TOKENS, query = (int)(piece % n_heads) * n_each;
+        int last = smaller(first + QUERY_TOKENS, part->n_rows * step->n_tokens);
+        attend_together(worker, part, layer, start, query / group, query, n_each, first, last);
     }
     done(worker);
 }
@@ -417,7 +444,6 @@ static void run(Decoder *decoder, int number) {
     read_ids(&worker);
     for (int i = 0; i < decoder->model.n_layers; i++) {
         const Layer *layer = &decoder->model.layers[i];
-        const Memory *memory = &decoder->step->layers[i];
         normalise(&worker, layer->attention_norm);
         multiply(&worker, &layer->q, &decoder->normed, count, decoder->q, false);
         worker.phase++;  /* nobody waits between these three */
@@ -425,8 +451,8 @@ static void run(Decoder *decoder, int number) {
         worker.phase++;
         multiply(&worker, &layer->v, &decoder->normed, count, decoder->v, false);
         done(&worker);
-        store(&worker, memory);
-        attend(&worker, memory);
+        store(&worker, i);
+        attend(&worker, i);
         fix(&worker, &decoder->attended, (int64_t)decoder->model.n_heads * decoder->model.head_dim);
         multiply(&worker, &layer->o, &decoder->attended, count, decoder->x, true);
         done(&worker);
@@ -598,7 +624,12 @@ void decoder_free(Decoder *decoder) {
 bool decoder_step(Decoder *decoder, const Step *step) {
     if (decoder->n_threads > 1 && decoder->process != getpid())
         decoder->n_threads = 1;  /* threads do not come along when a process is forked off */
-    int64_t n_places = (int64_t)step->n_prefix + (step->n_before < 0 ? 0 : step->n_before) + step->n_tokens + 8;
+    int64_t n_places = 0;
+    for (int i = 0; i < step->n_parts; i++) {
+        const Part *part = &step->parts[i];
+        int64_t wanted = (int64_t)part->n_prefix + (part->n_before < 0 ? 0 : part->n_before) + step->n_tokens + 8;
+        n_places = wanted > n_places ? wanted : n_places;
+    }
     if (!reserve(decoder, (int64_t)step->n_rows * step->n_tokens, n_places))
         return false;
     for (int i = 0; i < decoder->model.n_layers * PHASES_OF_LAYER + 4; i++)

@@ -40,14 +40,21 @@ typedef struct {
     float *tail_k, *tail_v;      /* [rows, kv_heads, slots, head_dim] */
 } Memory;
 
+/* Rows of one step that share a prefix. */
 typedef struct {
-    const int32_t *ids;  /* [n_rows, n_tokens], each below vocab */
-    int n_rows, n_tokens;
+    int n_rows;
     const Memory *layers;
     int64_t capacity, slots;
     int n_prefix;     /* tokens of the prefix before these */
     int n_before;     /* tokens of the tails before these; -1: these go into the prefix, in one row */
     int first_row;    /* of the tails */
+} Part;
+
+typedef struct {
+    const int32_t *ids;  /* [n_rows, n_tokens], each below vocab */
+    int n_rows, n_tokens;  /* rows of all parts, one part's after the other's */
+    const Part *parts;
+    int n_parts;
     int n_last;       /* logits are wanted after the last so many tokens of each row */
     float *logits;    /* [n_rows, n_last, vocab] */
 } Step;
