@@ -21,7 +21,7 @@ class ScriptedLaw:
     """Next tokens by a function of the text written since the cursor; `END` is its end token."""
 
     name = "scripted"
-    n_together = 1
+    n_together = free_rows = 1
 
     def __init__(self, wish: Callable[[bytes], Wish], tokens: Sequence[bytes], healed: bytes = b"") -> None:
         self.vocabulary = Vocabulary([END, *tokens], special=[0])

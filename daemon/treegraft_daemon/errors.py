@@ -12,6 +12,7 @@
   * ModelError
     * ModelNotFound              no such directory, or not in the local cache
     * ModelBroken                files are missing, truncated or of an unknown architecture
+    * OutOfMemory                the device has no room left for a request
     * ModelsNotInstalled         the extra `models` (torch, transformers) is not installed
 
 Messages are lower case, say what was being done and what the user can do, and end without a full stop.
@@ -64,6 +65,10 @@ class ModelNotFound(ModelError):
 
 class ModelBroken(ModelError):
     """Files are missing, truncated or of an unknown architecture."""
+
+
+class OutOfMemory(ModelError):
+    """The device has no room left for a request."""
 
 
 class ModelsNotInstalled(ModelError):

@@ -26,7 +26,7 @@ class UniformLaw:
     name = "uniform"
     end_tokens = frozenset({END})
     calibration = Calibration()
-    n_together = 1
+    n_together = free_rows = 1
 
     def __init__(self) -> None:
         self.vocabulary = load_embedded().vocabulary

@@ -21,7 +21,7 @@ class Model:
     """Works on a request until `go` is set or the request is withdrawn."""
 
     name = "scripted"
-    n_together = 1
+    n_together = free_rows = 1
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -138,7 +138,7 @@ class Passes:
     name = "passes"
 
     def __init__(self, n_together: int) -> None:
-        self.n_together = n_together
+        self.n_together = self.free_rows = n_together
         self.go = threading.Event()
         self.asked: list[str] = []
         self.passes: list[list[str]] = []

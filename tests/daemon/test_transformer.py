@@ -15,6 +15,7 @@ from treegraft_daemon.engine.model.law import Cancelled, Context, Draws, OpenFil
 from treegraft_daemon.engine.model.loading import load_folder
 from treegraft_daemon.engine.model.prompt import build
 from treegraft_daemon.engine.model.transformer import TransformerLaw
+from treegraft_daemon.errors import OutOfMemory
 
 Folder = Callable[[str], Path]
 TEXT = Path(__file__).read_bytes()
@@ -238,6 +239,56 @@ def test_requests_that_step_together_see_what_each_would_alone(model_folder: Fol
     for found, wanted in zip([*begun, *together[1], *together[0]], expected, strict=True):
         left, right = everything(found), everything(wanted)
         assert left == pytest.approx(right, abs=1e-4)
+
+
+class Crowded:
+    """A network on a device that has no memory for more than so many tokens in all arenas."""
+
+    def __init__(self, law: TransformerLaw, most: int) -> None:
+        self._law, self._network, self._most = law, law._network, most
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._network, name)
+
+    def next_logits(self, ids: object, span: object) -> object:
+        if sum(arena.position for arena in self._law._arenas._arenas.values()) > self._most:
+            import torch
+
+            raise torch.OutOfMemoryError("no room")
+        return self._network.next_logits(ids, span)  # type: ignore[arg-type]
+
+
+def test_out_of_memory_forgets_other_documents_then_shortens_prompts_then_says_so(
+    model_folder: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    law = law_of(model_folder("even_qwen"))
+    asked = [replace(context(TEXT[:800], TEXT[800:900]), document=name) for name in "abc"]
+    expected = [everything(law_of(model_folder("even_qwen")).prefill(asked[0], by_probability(), never)[0])]
+    for one in asked:
+        law.prefill(one, by_probability(), never)
+        law.rows.close()
+    n_tokens = len(law._arenas._arenas["a"].ids)
+    for most, n_kept, warning in ((n_tokens + 20, 1, "forgotten"), (n_tokens // 2, 1, "from now on")):
+        caplog.clear()
+        law.law._network = Crowded(law.law, most)
+        draws, _ = law.prefill(asked[0], by_probability(), never)
+        assert warning in caplog.text
+        assert len(law._arenas._arenas) == n_kept and len(law._arenas._arenas["a"].ids) <= most
+        if warning == "forgotten":
+            assert everything(draws) == pytest.approx(expected[0], abs=1e-4)
+        law.rows.close()
+        law.law._network = law.law._network._network
+    caplog.clear()
+    assert law.prefill(asked[1], by_probability(), never) and not caplog.text, "shorter ones fit"
+    law.rows.close()
+    law.law._network = Crowded(law.law, 10)
+    with pytest.raises(OutOfMemory, match=r"leaves no memory on cpu for a prompt of \d+ tokens"):
+        law.prefill(asked[0], by_probability(), never)
+    law.law._network = law.law._network._network
+    law.prefill(asked[0], by_probability(), never)
+    law.law._network = Crowded(law.law, 10)
+    with pytest.raises(OutOfMemory, match="no memory on cpu to go on with"):
+        law.step([10], [b""])
 
 
 @pytest.mark.gpu

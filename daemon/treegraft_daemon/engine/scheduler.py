@@ -36,8 +36,9 @@ GRACE_S = 0.25
 # After a failed load the next request tries again, but not sooner: a missing file costs one look per keystroke else.
 RELOAD_AFTER_S = 5.0
 MAX_WAITING_PER_CLIENT = 128
-# Of the model's time, after which a request lets those go first that had less: most are answered within it.
-QUANTUM_S = 0.05
+# Of the model's time, after which a client lets those go first that had less lately; what it had counts for a third a second
+# later. Most requests are answered within it.
+QUANTUM_S, LATELY_S = 0.05, 1.0
 # So many are under way at most, with those that let others go first; each keeps what it wrote so far.
 MOST_UNDER_WAY = 16
 # What requests took and gave back, 30 MB, goes back to the system so long after one of them; that takes 6 ms. The parse of a
@@ -93,17 +94,30 @@ class Dispatcher(Protocol):
 
 @dataclass(eq=False)
 class _Run:
-    """A job under way: its completion, and where that stands."""
+    """A job under way: its completion, and the step that this waits for; without one it is to go on by itself."""
 
     job: Job
     work: Coroutine[Any, Any, Suggestions]
-    step: Step | None = None  # that it waits for
-    draws: list[Draws] | None = None  # that it waited for, and has not seen yet
+    step: Step | None = None
     used_s: float = 0.0  # of the model's time
 
-    def turn(self) -> tuple[int, float]:
-        """Who has had less goes first; where that is alike, who began first goes on."""
-        return int(math.log2(self.used_s / QUANTUM_S)) + 1 if self.used_s >= QUANTUM_S else 0, self.job.started
+
+class _Used:
+    """How much of the model's time each client had lately, in seconds."""
+
+    def __init__(self) -> None:
+        self._used: dict[Hashable, tuple[float, float]] = {}  # so much, at that time
+
+    def of(self, client: Hashable) -> float:
+        used_s, then = self._used.get(client, (0.0, 0.0))
+        return used_s * math.exp((then - monotonic()) / LATELY_S)
+
+    def add(self, client: Hashable, seconds: float) -> None:
+        self._used[client] = (self.of(client) + seconds, monotonic())
+
+    def forget(self) -> None:
+        """Those that had nothing lately."""
+        self._used = {client: it for client, it in self._used.items() if self.of(client) > QUANTUM_S / 16}
 
 
 @dataclass
@@ -127,6 +141,10 @@ class _Turns:
             if not job.cancelled():
                 return job
         return None
+
+    def next_client(self) -> Hashable | None:
+        """Whose job `take` would give."""
+        return next(iter(self.clients), None)
 
     def of(self, client: Hashable, document: str) -> Job | None:
         return self.clients.get(client, OrderedDict()).get(document)
@@ -161,6 +179,7 @@ class Scheduler:
         self._lock = threading.Condition()
         self._turns = _Turns()
         self._runs: list[_Run] = []  # under way; changed by the worker, under the lock
+        self._used = _Used()  # the worker's
         self._ahead: Job | None = None  # the request that nobody waits for yet, at most one
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -287,36 +306,58 @@ class Scheduler:
         idle for long enough to unload."""
         with self._lock:
             while not self._stopping:
-                while self._has_room() and (job := self._turns.take()) is not None:
-                    self._begin(job)
+                while len(self._turns) and self._has_room() and (job := self._turns.take()) is not None:
+                    job.started = monotonic()
+                    self._runs.append(_Run(job, self._served(job)))
                 if self._runs:
                     break
+                self._used.forget()
                 may_unload = self._law is not None and self._idle_unload_s is not None
                 if not self._lock.wait(self._idle_unload_s if may_unload else None) and not len(self._turns):
                     return False
             return True
 
     def _has_room(self) -> bool:
-        """Whether another request would move: with the others, or because those had their share."""
-        n = self._law.n_together if self._law is not None else 1
-        movers = sorted(self._runs, key=_Run.turn)[:n]
-        return len(self._runs) < MOST_UNDER_WAY and (len(movers) < n or movers[-1].used_s >= QUANTUM_S)
+        """Whether the next request would move, with those under way or before them."""
+        n_together = self._law.n_together if self._law is not None else 1
+        movers = sorted(map(self._level, self._runs))[:n_together]
+        new = _level(self._used.of(self._turns.next_client()))
+        return len(movers) < n_together or (new < movers[-1] and len(self._runs) < MOST_UNDER_WAY)
+
+    def _level(self, run: _Run) -> int:
+        """Who is lower goes first: this is a request's own time, and that of its client lately."""
+        return _level(run.used_s + self._used.of(run.job.client))
 
     def _round(self) -> None:
-        """Those whose turn it is go on to their next steps; the law takes all these together."""
+        """Those whose turn it is go on to their next steps, and the law takes these together."""
         self._end([run for run in self._runs if run.job.cancelled()], Cancelled())
         law = self._law
         if law is None:
             assert self._failure is not None, "that is why"
             self._end(self._runs, self._failure)
             return
-        movers = sorted(self._runs, key=_Run.turn)[: law.n_together]
-        for run in movers:
-            if run.step is None:
+        # Where two had as much, who began first goes on.
+        order = sorted((self._level(run), run.job.started, number) for number, run in enumerate(self._runs))
+        runs = [(level, self._runs[number]) for level, _, number in order]
+        alike = runs[0][0] + 1 if runs else 0  # had at most about twice as much as the first
+        for level, run in runs[: law.n_together]:
+            if run.step is None and level <= alike:
                 self._resume(run)
-        together = [(run, run.step) for run in movers if run.step is not None]
-        if not together:
-            return
+        together: list[tuple[_Run, Step]] = []
+        n_rows = 0
+        for level, run in runs:
+            if run.step is None or len(together) == law.n_together:
+                continue
+            # Who had more rides along where that costs the others nothing.
+            rides = bool(together) and n_rows + len(run.step.tokens) <= law.free_rows
+            if level <= alike or rides:
+                together.append((run, run.step))
+                n_rows += len(run.step.tokens)
+        if together:
+            self._pass(law, together)
+
+    def _pass(self, law: Law, together: list[tuple[_Run, Step]]) -> None:
+        """Take these steps at once, and let each of the requests go on."""
         began = perf_counter()
         try:
             drawn = law.step([step for _, step in together])
@@ -326,7 +367,8 @@ class Scheduler:
             return
         each_s = (perf_counter() - began) / len(together)
         for (run, _), draws in zip(together, drawn, strict=True):
-            run.step, run.draws, run.used_s = None, draws, run.used_s + each_s
+            self._charge(run, each_s)
+            self._resume(run, draws)
         if len(together) > 1:
             self._counters.add("steps_shared")
 
@@ -334,28 +376,29 @@ class Scheduler:
         for run in list(runs):
             self._resume(run, error)
 
-    def _resume(self, run: _Run, error: Exception | None = None) -> None:
+    def _resume(self, run: _Run, given: list[Draws] | Exception | None = None) -> None:
         """Let a completion go on to where it waits next; with its end its answer is handed over."""
-        began, draws, run.draws = perf_counter(), run.draws, None
+        began = perf_counter()
         result: Suggestions | Exception
         try:
-            run.step = run.work.throw(error) if error is not None else run.work.send(draws)
-            run.used_s += perf_counter() - began
+            run.step = run.work.throw(given) if isinstance(given, Exception) else run.work.send(given)
             return
         except StopIteration as end:
             result = end.value
         # Carried over to the loop like the exception of a future: the worker must live on for the next request.
         except Exception as failure:
             result = failure
+        finally:
+            self._charge(run, perf_counter() - began)
         run.step = None
         with self._lock:
             # Before the answer leaves: who has it may ask for the status, and the model is idle now.
             self._runs.remove(run)
         self._hand_over(run.job, result)
 
-    def _begin(self, job: Job) -> None:
-        job.started = monotonic()
-        self._runs.append(_Run(job, self._served(job)))
+    def _charge(self, run: _Run, seconds: float) -> None:
+        run.used_s += seconds
+        self._used.add(run.job.client, seconds)
 
     async def _served(self, job: Job) -> Suggestions:
         assert self._law is not None, "nothing goes on without it"
@@ -394,6 +437,11 @@ class Scheduler:
             self._loop.call_soon_threadsafe(_resolve, job, result)
         except RuntimeError:  # the loop is closed: the engine ends, and so does whoever waited
             log.debug("an answer came after the end")
+
+
+def _level(used_s: float) -> int:
+    """0 below a quantum, and one more with each doubling from there."""
+    return int(math.log2(used_s / QUANTUM_S)) + 1 if used_s >= QUANTUM_S else 0
 
 
 def _return_memory() -> None:

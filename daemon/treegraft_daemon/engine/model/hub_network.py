@@ -22,6 +22,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from treegraft_daemon.engine.model.kv_arena import Joined, Span
+from treegraft_daemon.engine.model.network import chunk_on
 from treegraft_daemon.errors import ModelBroken
 
 
@@ -49,6 +50,7 @@ class HubNetwork:
         self._model = model.eval()
         config = model.config.get_text_config()
         self.device = model.device
+        self.chunk = chunk_on(self.device)
         self.context = int(getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 0) or 2048)
         self._n_layers = int(config.num_hidden_layers)
         self._takes = inspect.signature(model.forward).parameters.keys()

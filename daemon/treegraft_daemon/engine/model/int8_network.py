@@ -40,6 +40,7 @@ class Int8Network:
     """See `network.Network`. matrices and norms: by the decoder's names, without ".weight"."""
 
     joins = True
+    chunk = 32  # 50 ms of a 135M model on two cores; longer ones are no faster
 
     def __init__(
         self,

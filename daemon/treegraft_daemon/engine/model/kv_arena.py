@@ -308,6 +308,12 @@ class Arenas:
         arena.in_use = True
         return arena
 
+    def forget(self) -> int:
+        """Give up all that are not in use; how many these were."""
+        kept = {name: one for name, one in self._arenas.items() if one.in_use}
+        n_before, self._arenas = len(self._arenas), OrderedDict(kept)
+        return n_before - len(kept)
+
 
 def n_common(left: Sequence[int], right: Sequence[int]) -> int:
     """Length of the longest common beginning."""

@@ -151,7 +151,8 @@ class Law(Protocol):
     vocabulary: Vocabulary
     end_tokens: frozenset[int]  # tokens that mean "the middle is finished"
     calibration: Calibration
-    n_together: int  # of how many requests a step costs hardly more than that of one
+    n_together: int  # requests whose steps are better taken in one pass than one after the other
+    free_rows: int  # that all of them may have for a pass to cost hardly more than with one row
 
     async def prefill(self, context: Context, sampling: Sampling, cancelled: Callable[[], bool]) -> Rows:
         """Read the context. May raise Cancelled."""

@@ -284,7 +284,7 @@ class MixtureLaw:
 
     name = "embedded"
     end_tokens = frozenset({END})
-    n_together = 1  # the weights are few, and most of a step is not theirs
+    n_together = free_rows = 1  # the weights are few, and most of a step is not theirs
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ ways to go on to the rest, which are tried in one batch beside the rows.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,19 +28,23 @@ from treegraft_daemon.engine.model.kv_arena import Arena, Arenas, Span, joined, 
 from treegraft_daemon.engine.model.law import Calibration, Cancelled, Context, Draws, Sampling, Step, Turn
 from treegraft_daemon.engine.model.network import Network
 from treegraft_daemon.engine.model.prompt import Format, Room, build
+from treegraft_daemon.errors import OutOfMemory
 from treegraft_grammars.vocabulary import Vocabulary
 
-# Asked between two of these whether the request still lives: 256 tokens of a 7B model are some milliseconds on a GPU.
-CHUNK = 256
+log = logging.getLogger(__name__)
+
 # Positions that a prompt leaves for what will be written.
 RESERVED = 256
 # A longer prompt says little more.
 MOST_TOKENS = {"mps": 4096, "cuda": 8192}
 # On a CPU, the largest of these that is read within so many seconds, or the smallest: nobody waits longer.
 CPU_TOKENS, READ_S, PROBED = (1536, 768, 384), 3.0, 48
-# How many requests step together. A step brings all weights from memory, whatever the number of rows; but a CPU is soon
-# busy with the rows themselves.
-TOGETHER_ON_A_DEVICE, TOGETHER_ON_A_CPU = 8, 4
+# Prompts are not made shorter than this when memory runs out.
+LEAST_TOKENS = 128
+NO_MEMORY = (torch.OutOfMemoryError, MemoryError)
+# Requests that step together, and rows that cost hardly more than one. A step brings all weights from memory, whatever the
+# number of rows; but a CPU is soon busy with the rows themselves: four cost 1.4 times as much as one, eight 2.7 times.
+TOGETHER_ON_A_DEVICE, TOGETHER_ON_A_CPU = (8, 64), (4, 4)
 
 
 class TransformerLaw:
@@ -58,9 +63,9 @@ class TransformerLaw:
         self.vocabulary = tokenizer.vocabulary
         self.end_tokens = end_tokens
         self.calibration = Calibration()
-        self.n_together = 1
-        if network.joins:
-            self.n_together = TOGETHER_ON_A_CPU if network.device.type == "cpu" else TOGETHER_ON_A_DEVICE
+        self.n_together, self.free_rows = TOGETHER_ON_A_CPU if network.device.type == "cpu" else TOGETHER_ON_A_DEVICE
+        if not network.joins:
+            self.n_together = 1
         self.n_read = 0  # tokens that the last prefill had to read, not found in the arena
         self._network = network
         self._tokenizer = tokenizer
@@ -70,7 +75,19 @@ class TransformerLaw:
         self._copies = copies
 
     async def prefill(self, context: Context, sampling: Sampling, cancelled: Callable[[], bool]) -> TransformerRows:
-        """See `law.Law`. What the arena holds of the same beginning is not read again."""
+        """See `law.Law`. Where memory runs out other documents are forgotten, then prompts become shorter.
+
+        Raises OutOfMemory where that does not help.
+        """
+        while True:
+            try:
+                return await self._prefill(context, sampling, cancelled)
+            except NO_MEMORY:
+                pass
+            self._make_room()  # when the error holds no tensors any more
+
+    async def _prefill(self, context: Context, sampling: Sampling, cancelled: Callable[[], bool]) -> TransformerRows:
+        """What the arena holds of the same beginning is not read again."""
         prompt = build(context, self._form, self._tokenizer, self._room)
         arena = self._arenas.of(context.document)
         try:
@@ -90,10 +107,22 @@ class TransformerLaw:
             arena.in_use = False
             raise
 
+    def _make_room(self) -> None:
+        device = self._network.device
+        if self._arenas.forget() > 1:  # more than that of the request itself
+            log.warning("out of memory on %s: other documents are forgotten", device)
+        elif self._room.n_tokens >= 2 * LEAST_TOKENS:
+            self._room = Room.of(self._room.n_tokens // 2, self._form.order)
+            log.warning("out of memory on %s: prompts hold %d tokens from now on", device, self._room.n_tokens)
+        else:
+            raise OutOfMemory(f"{self.name} leaves no memory on {device} for a prompt of {self._room.n_tokens} tokens")
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def _read(self, arena: Arena, ids: Sequence[int]) -> Tensor:
         """Read the next chunk of `ids`; the logits [1, vocabulary] after it."""
         n_before = len(arena.ids)
-        chunk = ids[n_before : n_before + CHUNK]
+        chunk = ids[n_before : n_before + self._network.chunk]
         try:
             return self._network.next_logits(_tensor([chunk], self._network), arena.read(chunk))
         except BaseException:
@@ -105,7 +134,11 @@ class TransformerLaw:
         of = [cast(TransformerRows, step.rows) for step in steps]
         spans = [rows.append(step.tokens) for rows, step in zip(of, steps, strict=True)]
         going = [(step, span) for step, span in zip(steps, spans, strict=True) if span]
-        parts = iter(self._logits(going)) if going else iter(())
+        try:
+            parts = iter(self._logits(going)) if going else iter(())
+        except NO_MEMORY:
+            self._arenas.forget()
+            raise OutOfMemory(f"no memory on {self._network.device} to go on with {self.name}") from None
         end = _the_end(min(self.end_tokens, default=0))
         return [
             rows.drawn(next(parts), step.owed) if span else [end] * len(step.tokens)
