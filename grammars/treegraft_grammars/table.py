@@ -119,7 +119,7 @@ LANGUAGES: tuple[Language, ...] = (
             "PKGBUILD", "APKBUILD",
         ),
         interpreters=("bash", "sh", "dash", "ash"),
-        aliases=("shell",), module="tree_sitter_bash", horizon=300, probes=("\n)",),
+        aliases=("shell",), module="tree_sitter_bash", horizon=300, probes=("\n)", "`)", "\n\n"),
         known_gaps="a lone $ before a line break; backquotes in quotes, some conditions of [[ ]]; the end of a pattern is looked for in 300 bytes, by tree-sitter in the whole file",
     ),
     Language(

@@ -10,7 +10,7 @@ enum { MAX_QUEUE = 3, MAX_PATH = 8, LONGEST_UNIT = 6 };
 
 /* A long undecided tail is read again for every probe: the search ends after this many bytes, but not before as many
  * probes as usually suffice. */
-enum { MAX_BYTES = 16 << 10, MIN_PROBES = 48, LONG_TEXT = 24, COSTLY_TEXT = 256 };
+enum { MAX_BYTES = 16 << 10, MIN_PROBES = 48, PREFERRED = 1, LONG_TEXT = 24, COSTLY_TEXT = 256 };
 
 typedef struct {
     Simulator *simulator;
@@ -434,6 +434,20 @@ static bool search(Search *self) {
     return !is_whole(self) && by_search(self, &live);
 }
 
+/* The search once more, from far before where the text was refused. With a horizon all of what it leaves undecided is read
+ * again for each probe, and only what ends a long token may change how that is read. */
+static bool search_again(Search *self) {
+    const Simulator *simulator = self->simulator;
+    const Probes *probes = &simulator->probes;
+    if (!simulator->lexer.horizon) return search(self);
+    if (by_own(self) || by_scanner_words(self)) return true;
+    for (uint32_t place = 0; place < PREFERRED && place < probes->n_suffixes; place++) {
+        Piece probe = probes->suffixes[probes->order[place]];
+        if (holds(self, probe.bytes, probe.length)) return true;
+    }
+    return false;
+}
+
 /* The text ends inside a character: any character that begins with these bytes may be meant. */
 static bool search_partial(Search *self, uint32_t n_partial) {
     uint8_t *at = (uint8_t *)self->text.bytes + self->text.length - n_partial;
@@ -486,7 +500,8 @@ bool witness_search(Simulator *simulator, Text text, uint32_t n_word) {
     uint8_t saved[4];
     memcpy(saved, text.bytes + text.length - n_partial, n_partial);
     bool found = false;
-    if (is_narrow(run, self.from)) {
+    bool is_again = is_narrow(run, self.from);
+    if (is_again) {
         search_from(&self, &dead);
         self.whole = &pending;
         found = n_partial ? search_partial(&self, n_partial) : search(&self);
@@ -497,7 +512,7 @@ bool witness_search(Simulator *simulator, Text text, uint32_t n_word) {
         self.n_probes = 0;
         self.n_bytes = MAX_BYTES + 1;
     }
-    if (!found) found = n_partial ? search_partial(&self, n_partial) : search(&self);
+    if (!found) found = n_partial ? search_partial(&self, n_partial) : is_again ? search_again(&self) : search(&self);
     memcpy((uint8_t *)text.bytes + text.length - n_partial, saved, n_partial);
     run->pending = pending;
     return found;
