@@ -75,7 +75,6 @@ class Grammar:
         self._simulator.prepare()
         for probe in probes:
             self._simulator.probe(probe.encode())
-        self._trails = _Trails()
 
     def __repr__(self) -> str:
         return f"Grammar({self.language!r})"
@@ -91,7 +90,7 @@ class Grammar:
         repair, too.
         """
         text = bytes(text)
-        trail = self._trails.resume(text) or [_Mark(self.start(), _Repairs())]
+        trail = _TRAILS.resume(self._simulator, text) or [_Mark(self.start(), _Repairs())]
         while True:
             state, repairs = trail[-1]
             end = state.offset + max(_STRIDE, 2 * len(state.pending))
@@ -100,7 +99,7 @@ class Grammar:
             if mark.repairs.are_hopeless or mark.state.offset >= len(text):
                 break
             trail.append(mark)
-        self._trails.keep(text, trail)
+        _TRAILS.keep(self._simulator, text, trail)
         return mark.parsed(len(text))
 
     def _repaired(self, text: bytes, trail: list[_Mark]) -> _Mark:
@@ -169,7 +168,7 @@ class _Mark(NamedTuple):
 # Bytes between kept states: a keystroke re-reads at most this much, about 30 us.
 _STRIDE = 512
 _STRIDES_BEFORE = 2
-_MAX_TEXTS = 8
+_MAX_TEXTS = 12
 _MAX_KEPT_BYTES = 4 << 20
 # What stacks of a fresh parse take. Most that a repair tries comes to nothing.
 _BYTES_PER_BYTE = 64
@@ -178,17 +177,20 @@ _MAX_EDITS_BYTES = 512 << 10  # some 100 completions: then one key pays for the 
 
 
 class _Trails:
-    """Marks along the texts parsed last, so that the next version of a document resumes where it first differs."""
+    """Marks along the texts parsed last, so that the next version of a document resumes where it first differs.
+
+    All grammars share them: a process in which many languages are written needs no more memory than with one.
+    """
 
     def __init__(self) -> None:
-        self._kept: list[tuple[bytes, list[_Mark]]] = []  # latest first
+        self._kept: list[tuple[Simulator, bytes, list[_Mark]]] = []  # latest first
         self._lock = Lock()
 
-    def resume(self, text: bytes) -> list[_Mark] | None:
+    def resume(self, simulator: Simulator, text: bytes) -> list[_Mark] | None:
         """The longest kept trail that lies wholly in what `text` shares with its text, or None."""
         best: list[_Mark] = []
         with self._lock:
-            for known, trail in self._kept:
+            for known, trail in ((known, trail) for owner, known, trail in self._kept if owner is simulator):
                 n_marks = bisect_right(trail, common_prefix(known, text), key=_Mark.depends_on)
                 if n_marks > len(best):
                     best = trail[:n_marks]
@@ -202,14 +204,21 @@ class _Trails:
         usual = _BYTES_PER_BYTE * len(text) + _BYTES_PER_REPAIR * repairs.n
         return None if state.arena_bytes() > usual + _MAX_EDITS_BYTES else best
 
-    def keep(self, text: bytes, trail: list[_Mark]) -> None:
+    def keep(self, simulator: Simulator, text: bytes, trail: list[_Mark]) -> None:
         """Remember `trail`, instead of an earlier version of the same text."""
         if len(trail) == 1 or len(text) > _MAX_KEPT_BYTES:
             return
         with self._lock:
             second = trail[1].state
-            others = [item for item in self._kept if all(second != mark.state for mark in item[1][:2])]
-            self._kept = [(text, trail), *others][:_MAX_TEXTS]
+            others = [
+                (owner, known, its)
+                for owner, known, its in self._kept
+                if owner is not simulator or all(second != mark.state for mark in its[:2])
+            ]
+            self._kept = [(simulator, text, trail), *others][:_MAX_TEXTS]
+
+
+_TRAILS = _Trails()
 
 
 @cache

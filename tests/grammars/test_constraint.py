@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 
 from reading import Reference, mutate, texts
-from treegraft_grammars import distrust, languages
+from treegraft_grammars import constraint, distrust, languages
 from treegraft_grammars.constraint import Grammar, ParseState, grammar_for, new_grammar
 from treegraft_grammars.registry import UnsupportedGrammar, load, row_of
 
@@ -456,3 +456,19 @@ def test_tokens_that_a_scanner_hides_are_waited_for() -> None:
     assert state is not None
     for text in (b"#", b"#i", b"#if os(iOS)\n"):
         assert state.step(text) is not None, text
+
+
+def test_texts_of_all_languages_together_are_few_and_each_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    trails = constraint._Trails()
+    monkeypatch.setattr(constraint, "_TRAILS", trails)
+    line = {"python": b"x = [1, 2]\n", "javascript": b"x = [1, 2]\n", "json": b"[1, [2, 3], 4,\n"}
+    grammars = {language: new_grammar(language) for language in line}
+    for n in range(3 * constraint._MAX_TEXTS):
+        language = list(line)[n % 3]
+        text = line[language] * (100 + n)
+        assert grammars[language].parse(text).first_error is None
+        assert len(trails._kept) <= constraint._MAX_TEXTS
+        found = trails.resume(grammars[language]._simulator, text + b" ")
+        assert found and len(text) - found[-1].state.offset < 2 * constraint._STRIDE
+        # The same bytes in another language are another text.
+        assert not trails.resume(new_grammar("javascript")._simulator, text)

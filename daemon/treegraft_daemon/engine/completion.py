@@ -510,7 +510,7 @@ def _look(text: bytes) -> bytes:
 
 # The judge keeps the tree of the last text of a document; a document may have one of its own and one of a script within.
 _JUDGES: OrderedDict[tuple[str, str], Judge] = OrderedDict()
-_MAX_JUDGES = 16
+_MAX_JUDGES = 12
 
 
 def _judges(context: Context, region: Region) -> list[tuple[Judge, bytes, bytes]]:

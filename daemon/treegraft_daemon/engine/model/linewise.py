@@ -21,6 +21,7 @@ SPECIAL = "<|endoftext|>"
 PIECES = (
     r"\r?\n|^[ \t]+| ?[\p{L}_][\p{L}\p{M}_]*| ?\p{N}| ?[^\s\p{L}\p{N}_]+|[^\S\r\n]+(?!\S)|[^\S\r\n]+|\r"
 )  # fmt: skip
+KEPT_WORDS = 1_000  # by the library, which would keep ten times as many, 3 MB; it is hardly slower
 CACHED_LINES = 8_000  # young ones; a text of 200 KB has that many at most, as a rule
 
 Tokens = NDArray[np.uint16]
@@ -31,6 +32,7 @@ class LineTokenizer:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
+        tokenizer.model._resize_cache(KEPT_WORDS)
         size = tokenizer.get_vocab_size()
         self.vocabulary = Vocabulary(
             [_bytes_of(tokenizer.id_to_token(idx) or "") for idx in range(size)], special=[END]
