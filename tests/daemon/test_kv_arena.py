@@ -188,7 +188,7 @@ def test_an_arena_in_use_is_given_to_no_other_document() -> None:
     assert len(arenas._arenas) == 2
 
 
-@pytest.mark.parametrize("name", ["qwen", "llama", "even_qwen"])
+@pytest.mark.parametrize("name", ["qwen", "llama", "even_qwen", "starcoder", "gpt2"])
 def test_rows_of_several_arenas_in_one_pass_are_those_of_each_alone(model_folder: Folder, name: str) -> None:
     folder = model_folder(name)
     network = _network(folder, read_json(folder / "config.json"))

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
@@ -21,30 +22,43 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging as transformers_logging
 
-from treegraft_daemon.engine.model.kv_arena import Joined, Span
+from treegraft_daemon.engine.model.kv_arena import Joined, Span, parts_of
 from treegraft_daemon.engine.model.network import chunk_on
 from treegraft_daemon.errors import ModelBroken
 
 
 class _SpanLayer(DynamicLayer):
-    """One layer's memory as transformers sees it. What is not overridden is never reached in a forward pass."""
+    """One layer's memory as transformers sees it. What is not overridden is never reached in a forward pass.
 
-    def __init__(self, span: Span, layer: int) -> None:
+    Rows of several arenas end together: the shorter ones begin with places that a mask hides.
+    """
+
+    def __init__(self, parts: Sequence[Span], layer: int) -> None:
         super().__init__()
-        self._span, self._layer = span, layer
+        self._parts, self._layer = parts, layer
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        self._span.store(self._layer, key_states, value_states)
-        return self._span.whole(self._layer)
+        n_rows = [part.n_rows for part in self._parts]
+        for part, k, v in zip(self._parts, key_states.split(n_rows), value_states.split(n_rows), strict=True):
+            part.store(self._layer, k, v)
+        keys, values = zip(*(part.whole(self._layer) for part in self._parts), strict=True)
+        return _ending_together(keys), _ending_together(values)
 
     def get_seq_length(self, *args: Any) -> int:
-        return self._span.start
+        return max(part.start for part in self._parts)
+
+
+def _ending_together(parts: Sequence[Tensor]) -> Tensor:
+    """[rows, heads, tokens, dim] each, as one; zeros before the shorter ones."""
+    longest = max(part.shape[2] for part in parts)
+    padded = [F.pad(part, (0, 0, longest - part.shape[2], 0)) for part in parts]
+    return padded[0] if len(padded) == 1 else torch.cat(padded)
 
 
 class HubNetwork:
     """A model that transformers loaded."""
 
-    joins = False  # positions and masks of unequal rows are each architecture's own
+    joins = False  # set where the model was seen to do so rightly (`network.joint_disagreement`)
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model.eval()
@@ -60,13 +74,16 @@ class HubNetwork:
     @torch.inference_mode()
     def next_logits(self, ids: Tensor, span: Span | Joined) -> Tensor:
         """See `Network`."""
-        assert not isinstance(span, Joined), "it joins none"
+        parts = parts_of(span)
         cache = DynamicCache()
-        cache.layers = [_SpanLayer(span, layer) for layer in range(self._n_layers)]
+        cache.layers = [_SpanLayer(parts, layer) for layer in range(self._n_layers)]
         options: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
+        starts = torch.tensor([part.start for part in parts for _ in range(part.n_rows)], device=ids.device)
         if "position_ids" in self._takes:
-            positions = torch.arange(span.start, span.start + ids.shape[1], device=ids.device)
-            options["position_ids"] = positions[None].expand(len(ids), -1)
+            options["position_ids"] = starts[:, None] + torch.arange(ids.shape[1], device=ids.device)
+        if len(parts) > 1:
+            places = torch.arange(int(starts.max()) + ids.shape[1], device=ids.device)
+            options["attention_mask"] = (places >= starts.max() - starts[:, None]).long()
         if "logits_to_keep" in self._takes:
             options["logits_to_keep"] = 1
         return self._model(ids, **options).logits[:, -1]

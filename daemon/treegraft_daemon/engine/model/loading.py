@@ -149,7 +149,7 @@ def _network(
 def _by_transformers(folder: Path, config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> Network:
     import torch
 
-    from treegraft_daemon.engine.model.network import disagreement
+    from treegraft_daemon.engine.model.network import disagreement, joint_disagreement
 
     try:
         from treegraft_daemon.engine.model.hub_network import load_hub
@@ -165,8 +165,14 @@ def _by_transformers(folder: Path, config: Mapping[str, Any], device: torch.devi
     # What a model does that keeps another kind of state is not known beforehand; any failure means the same.
     except Exception as error:
         raise ModelBroken(f"{folder} keeps a state that cannot be taken back, as recurrent models do") from error
-    if not found <= (TOLERATED_EXACT if dtype == torch.float32 else TOLERATED_HALF):
+    tolerated = TOLERATED_EXACT if dtype == torch.float32 else TOLERATED_HALF
+    if not found <= tolerated:
         raise ModelBroken(f"{folder} does not read on from where it was: its laws are {found:.3f} off")
+    try:
+        network.joins = joint_disagreement(network, ids) <= tolerated
+    # As above; such a model serves one request after the other.
+    except Exception as error:
+        log.info("%s takes no rows of unequal lengths: %s", folder, error)
     return network
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from treegraft_daemon.engine.model.decoder import Decoder, Shape
 from treegraft_daemon.engine.model.hub_tokenizer import read_json
-from treegraft_daemon.engine.model.kv_arena import Arena, Joined, Span
+from treegraft_daemon.engine.model.kv_arena import Arena, Joined, Span, joined
 from treegraft_daemon.engine.model.law import Progress, unheard
 from treegraft_daemon.errors import ModelBroken
 
@@ -162,3 +162,19 @@ def disagreement(network: Network, ids: list[int]) -> float:
         found.append((place, network.next_logits(step, arena.append())[0]))
         arena.select([0, 0])
     return max(float((whole[place] - logits.float().softmax(-1)).abs().sum() / 2) for place, logits in found)
+
+
+@torch.inference_mode()
+def joint_disagreement(network: Network, ids: list[int]) -> float:
+    """The same for rows of two arenas, of unequal lengths, that go through the network in one pass."""
+    texts = [ids, ids[: len(ids) // 3]]
+    spans = []
+    for text in texts:
+        arena = Arena()
+        network.next_logits(torch.tensor([text[:-1]], device=network.device), arena.read(text[:-1]))
+        arena.fork(1)
+        spans.append(arena.append())
+    step = torch.tensor([[text[-1]] for text in texts], device=network.device)
+    found = network.next_logits(step, joined(spans)).float().softmax(-1)
+    whole = [network.all_logits(torch.tensor(text, device=network.device), 1)[0] for text in texts]
+    return max(float((law.float().softmax(-1) - one).abs().sum() / 2) for law, one in zip(whole, found, strict=True))
