@@ -173,8 +173,10 @@ async def passes(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Schedule
     await scheduler.stop()
 
 
-def write(scheduler: Scheduler, document: str, n_tokens: int) -> Job:
-    request = Complete(id=1, document=document, version=1, offset=0, text=b"", max_tokens=n_tokens)
+def write(scheduler: Scheduler, document: str, n_tokens: int, deadline_ms: int = 30_000) -> Job:
+    request = Complete(
+        id=1, document=document, version=1, offset=0, text=b"", max_tokens=n_tokens, deadline_ms=deadline_ms
+    )
     return scheduler.enter(document, request, None)  # type: ignore[arg-type]
 
 
@@ -213,6 +215,24 @@ async def test_a_long_request_delays_another_by_one_step(
     assert all(any(name in names for names in law.passes[-40:]) for name in "abc"), "they take turns too"
     for job in long:
         scheduler.withdraw(job)
+
+
+async def test_who_let_others_go_first_still_moves_before_its_deadline(
+    passes: tuple[Scheduler, Passes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduling, "QUANTUM_S", 0.002)
+    monkeypatch.setattr(scheduling, "LATELY_S", 0.01)  # so that those who ask little seem to have asked nothing
+    scheduler, law = passes
+    law.free_rows = 1  # ... and nobody rides along
+    law.go.set()
+    long = write(scheduler, "long", 10_000, deadline_ms=700)
+    await until(lambda: len(law.passes) > 60)
+    n = 0
+    while not long.answer.done():
+        await asyncio.gather(*(write(scheduler, f"{n} {k}", 1).answer for k in range(3)))
+        n += 1
+    last = law.passes[-60:]
+    assert sum("long" in names for names in last) > 10, "it goes on in the end"
 
 
 async def test_of_a_request_withdrawn_the_model_is_free_at_once(passes: tuple[Scheduler, Passes]) -> None:

@@ -39,6 +39,7 @@ MAX_WAITING_PER_CLIENT = 128
 # Of the model's time, after which a client lets those go first that had less lately; what it had counts for a third a second
 # later. Most requests are answered within it.
 QUANTUM_S, LATELY_S = 0.05, 1.0
+LAST_CALL_S = 0.2
 # So many are under way at most, with those that let others go first; each keeps what it wrote so far.
 MOST_UNDER_WAY = 16
 # What requests took and gave back, 30 MB, goes back to the system so long after one of them; that takes 6 ms. The parse of a
@@ -325,7 +326,12 @@ class Scheduler:
         return len(movers) < n_together or (new < movers[-1] and len(self._runs) < MOST_UNDER_WAY)
 
     def _level(self, run: _Run) -> int:
-        """Who is lower goes first: this is a request's own time, and that of its client lately."""
+        """Who is lower goes first: this is a request's own time, and that of its client lately.
+
+        Whose deadline is near goes on in any case, so that it ends with what there is.
+        """
+        if monotonic() > run.job.deadline - LAST_CALL_S:
+            return 0
         return _level(run.used_s + self._used.of(run.job.client))
 
     def _round(self) -> None:
@@ -398,7 +404,8 @@ class Scheduler:
 
     def _charge(self, run: _Run, seconds: float) -> None:
         run.used_s += seconds
-        self._used.add(run.job.client, seconds)
+        if not run.job.request.ahead:  # nobody else wanted the model
+            self._used.add(run.job.client, seconds)
 
     async def _served(self, job: Job) -> Suggestions:
         assert self._law is not None, "nothing goes on without it"
