@@ -82,8 +82,9 @@ class HubNetwork:
         if "position_ids" in self._takes:
             options["position_ids"] = starts[:, None] + torch.arange(ids.shape[1], device=ids.device)
         if len(parts) > 1:
-            places = torch.arange(int(starts.max()) + ids.shape[1], device=ids.device)
-            options["attention_mask"] = (places >= starts.max() - starts[:, None]).long()
+            longest = max(part.start for part in parts)
+            places = torch.arange(longest + ids.shape[1], device=ids.device)
+            options["attention_mask"] = (places >= longest - starts[:, None]).long()
         if "logits_to_keep" in self._takes:
             options["logits_to_keep"] = 1
         return self._model(ids, **options).logits[:, -1]
