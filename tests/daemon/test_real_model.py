@@ -18,7 +18,7 @@ from treegraft_daemon.engine.model.decoder import Shape
 from treegraft_daemon.engine.model.int8_network import Int8Network
 from treegraft_daemon.engine.model.law import Context, OpenFile, alone
 from treegraft_daemon.engine.model.loading import load
-from treegraft_daemon.engine.model.network import disagreement, load_plain
+from treegraft_daemon.engine.model.network import disagreement, joint_disagreement, load_plain
 from treegraft_daemon.engine.model.transformer import TransformerLaw
 from treegraft_grammars import Judge
 from treegraft_protocol.messages import Complete
@@ -65,6 +65,7 @@ def test_logits_are_those_of_transformers(full: TransformerLaw) -> None:
         expected = AutoModelForCausalLM.from_pretrained(real_model.FOLDER).eval()(ids[None]).logits[0]
     assert float((network.all_logits(ids) - expected).abs().max()) <= 1e-4
     assert disagreement(network, ids[:60].tolist()) < 1e-4
+    assert joint_disagreement(network, ids[:60].tolist()) < 1e-4
 
 
 def test_eight_bits_lose_next_to_nothing(full: TransformerLaw, rounded: TransformerLaw) -> None:
@@ -78,6 +79,7 @@ def test_eight_bits_lose_next_to_nothing(full: TransformerLaw, rounded: Transfor
         )
     assert abs(bits[1] - bits[0]) < 0.01
     assert disagreement(rounded._network, ids[:60].tolist()) < 1e-4
+    assert joint_disagreement(rounded._network, ids[:60].tolist()) < 1e-4
 
 
 @pytest.mark.parametrize(("copying", "n"), [(False, 1), (False, 5), (True, 1)])
@@ -96,5 +98,6 @@ def test_what_it_suggests_parses(rounded: TransformerLaw, copying: bool, n: int)
     assert n_given >= 10
     prefix = b"import os\nimport sys\n\n\ndef main():\n    pass\n\n\nif __name__ == "
     request = Complete(id=1, document="b", version=1, offset=len(prefix), language="python", deadline_ms=60_000)
-    first = suggest(request, Context("b", "b.py", "python", prefix, b"\n    main()\n"), law).items[0]
+    context = Context("b", "b.py", "python", prefix, b"\n    main()\n")
+    first = alone(law, suggest(request, context, law)).items[0]
     assert first.text.rstrip() in (b"'__main__':", b'"__main__":')
