@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from treegraft_daemon.engine.model.kv_arena import Joined, Span, parts_of
+from treegraft_daemon.engine.model.kv_arena import Joined, Span
 
 
 class NotPlain(Exception):
@@ -137,10 +137,7 @@ class Body(nn.Module):
         self.norm = Norm(shape)
 
     def forward(self, ids: Tensor, span: Span | Joined | None) -> Tensor:
-        starts = [0] if span is None else [part.start for part in parts_of(span) for _ in range(part.n_rows)]
-        # One start for all rows, or one for each: [rows or 1, n_tokens].
-        first = torch.tensor(starts if len(set(starts)) > 1 else starts[:1], device=ids.device)
-        positions = first[:, None] + torch.arange(ids.shape[1], device=ids.device)
+        positions = _positions(span, ids.shape[1], ids.device)
         x = self.embed_tokens(ids)
         # Angles in float32: in half precision neighbouring positions are one from 2048 on.
         if self._frequencies.device != ids.device or not len(self._frequencies):
@@ -220,6 +217,15 @@ class Norm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         wide = x.float()
         return self.weight * (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self._eps)).to(x.dtype)
+
+
+def _positions(span: Span | Joined | None, n_tokens: int, device: torch.device) -> Tensor:
+    """Of the tokens, [1, n_tokens] where it is the same for all rows, else [rows, n_tokens]."""
+    if not isinstance(span, Joined):
+        start = 0 if span is None else span.start
+        return torch.arange(start, start + n_tokens, device=device)[None]
+    starts = torch.tensor([part.start for part in span.parts for _ in range(part.n_rows)], device=device)
+    return starts[:, None] + torch.arange(n_tokens, device=device)
 
 
 def _turned(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
