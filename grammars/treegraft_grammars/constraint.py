@@ -190,7 +190,9 @@ class _Trails:
         """The longest kept trail that lies wholly in what `text` shares with its text, or None."""
         best: list[_Mark] = []
         with self._lock:
-            for known, trail in ((known, trail) for owner, known, trail in self._kept if owner is simulator):
+            for owner, known, trail in self._kept:
+                if owner is not simulator:
+                    continue
                 n_marks = bisect_right(trail, common_prefix(known, text), key=_Mark.depends_on)
                 if n_marks > len(best):
                     best = trail[:n_marks]

@@ -2,8 +2,8 @@
 
 Each editor is a process of its own with its language server, typing lines of held-out files as in typing_replay.py. First
 one alone, for a fifth of the time, then all. Prints the latencies of requests that were answered before the next key, and
-the engine's resident memory through the minutes, the median of six looks each, since the parse of a broken file takes and
-gives 20 MB; exits 1 when eight wait more than twice as long as one at the 95th percentile, or the memory, once the first
+the engine's resident memory through the minutes, and the median of each, since the parse of a broken file takes and gives
+20 MB; exits 1 when eight wait more than twice as long as one at the 95th percentile, or the memory, once the first
 minute is over, grows by more than 2 %. The packages come from the training cache
 (`python -m treegraft_daemon.training --fetch-only` fills it).
 """
@@ -128,12 +128,11 @@ def measured(options: argparse.Namespace, chosen: Path) -> int:
         p95.append(tail)
         late = len(tally.late_ms) / tally.n_requests
         print(f"| {n_editors} | {tally.n_requests} | {median:.0f} | {tail:.0f} | {last:.0f} | {late:.1%} |", flush=True)
-    minutes = [statistics.median(memory[at : at + 6]) for at in range(6, len(memory) - 5, 6)] or [memory[-1]]
-    grown = max(minutes) / minutes[0]
-    told = ", ".join(f"{mb:.0f}" for mb in minutes)
-    print(
-        f"\nengine, MB, each minute after the first: {told}: at most {grown:.3f} of the first; at times {max(memory):.0f}"
-    )
+    after_a_minute = memory[6:] or memory[-1:]
+    grown = max(after_a_minute) / after_a_minute[0]
+    medians = [statistics.median(after_a_minute[at : at + 6]) for at in range(0, len(after_a_minute), 6)]
+    told = ", ".join(f"{mb:.0f}" for mb in medians)
+    print(f"\nengine, MB, median of each minute after the first: {told}; at most {grown:.3f} of the first look")
     print(f"{options.editors} editors wait {p95[1] / p95[0]:.2f} times as long as one at the 95th percentile")
 
     async def stop() -> None:

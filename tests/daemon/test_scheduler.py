@@ -186,7 +186,10 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_steps_of_several_requests_are_taken_in_one_pass(passes: tuple[Scheduler, Passes]) -> None:
+async def test_steps_of_several_requests_are_taken_in_one_pass(
+    passes: tuple[Scheduler, Passes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduling, "QUANTUM_S", 60.0)
     scheduler, law = passes
     jobs = [write(scheduler, name, 5) for name in "abcd"]
     await until(lambda: len(law.asked) == law.n_together)

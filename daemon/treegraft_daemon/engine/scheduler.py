@@ -197,10 +197,6 @@ class Scheduler:
         self._loop = asyncio.get_running_loop()
         self._worker.start()
 
-    async def submit(self, client: Hashable, request: Complete, context: Context) -> Suggestions | Problem:
-        """The one answer to a request. Raises what the law or the completion raised."""
-        return await self.enter(client, request, context).answer
-
     def enter(self, client: Hashable, request: Complete, context: Context) -> Job:
         """Queue a request; an elder one of the same document is superseded."""
         job = Job(client, request, context)

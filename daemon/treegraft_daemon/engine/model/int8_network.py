@@ -26,8 +26,6 @@ MATRICES = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_at
             "mlp.up_proj", "mlp.down_proj")  # fmt: skip
 # More threads than these wait for memory, and for each other.
 MOST_THREADS = 16
-# Without memory, all of a text is read in pieces, as in service.
-PIECE = 256
 
 
 def fits(shape: Shape) -> bool:
@@ -86,8 +84,8 @@ class Int8Network:
     def all_logits(self, ids: Tensor, n_last: int | None = None) -> Tensor:
         """See `Network`."""
         arena, found = Arena(), []
-        for start in range(0, len(ids), PIECE):
-            piece = ids[start : start + PIECE]
+        for start in range(0, len(ids), self.chunk):  # as in service
+            piece = ids[start : start + self.chunk]
             wanted = max(min((n_last or len(ids)) - (len(ids) - start - len(piece)), len(piece)), 1)
             found.append(self._step(piece[None], arena.read(piece.tolist()), wanted)[0])
         return torch.cat(found)[-(n_last or len(ids)) :]
