@@ -327,9 +327,10 @@ def read_documents(folder: Path, prefix: str) -> dict[str, NDArray[np.uint16]]:
     return {language: np.concatenate(parts) for language, parts in found.items()}
 
 
-def rate_at(done: float) -> float:
-    """The share of the highest learning rate at this share of the time."""
-    return min(done / 0.01, 1.0) if done < STEADY else max((1 - done) / (1 - STEADY), 0.0)
+def rate_at(done: float, steady: float = STEADY) -> float:
+    """The share of the highest learning rate at this share of the run: it rises, holds until `steady`, and falls."""
+    falling = (1 - done) / (1 - steady) if done > steady else 1.0
+    return max(min(done / 0.01, falling), 0.0)
 
 
 def judge(network: Network, holes: Path, device: str) -> dict[str, NDArray[np.float32]]:
@@ -427,6 +428,10 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--shape", choices=SHAPES, default="small")
     parser.add_argument("--checkpoint", type=Path, help="written when the learning rate begins to fall")
     parser.add_argument("--start", type=Path, help="a checkpoint to go on from, or a folder with written weights")
+    parser.add_argument(
+        "--steady", type=float, default=STEADY, metavar="SHARE",
+        help="of the run at the highest learning rate; 0 from a checkpoint, which has stood there already",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=1, help="of the examples drawn: another one where training goes on")
     return parser
 
@@ -508,13 +513,13 @@ def train(options: argparse.Namespace) -> None:
         done = step / options.steps if options.steps else (now - first) / options.seconds
         if done >= 1:
             break
-        if options.checkpoint and done >= STEADY:
+        if options.checkpoint and done >= options.steady:
             kept = {"network": network.state_dict(), "adam": adam.state_dict(), "moments": muon.moments}
             torch.save(kept, options.checkpoint)
             options.checkpoint = None
         loss = loss_of(*(one.to(device, non_blocking=True) for one in next(loader)))
         loss.backward()
-        share = rate_at(done)
+        share = rate_at(done, options.steady)
         nn.utils.clip_grad_norm_([*others, network.embedding], 1.0)
         muon.step(options.rate * share)
         for group in adam.param_groups:
