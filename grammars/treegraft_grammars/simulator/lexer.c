@@ -296,6 +296,8 @@ static Token read_in_view(Lexer *self, Tables *tables, Arena *arena, uint16_t st
             }
             token.scan = scan;
         }
+        /* Nothing the state takes was found up to the end of the text: what else begins here would be refused. */
+        if (in_error_mode && self->main_touched && mode.external_lex_state == 0 && !self->seen) break;
         bool touched = self->touched;
         self->touched = false;
         go_to(self, offset);
