@@ -307,7 +307,7 @@ async def test_an_engine_that_refuses_costs_an_empty_answer(client: Client, engi
 async def test_a_wedged_engine_costs_an_empty_answer(
     settings: Settings, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("treegraft_daemon.serve.server.PATIENCE_S", 0.05)
+    monkeypatch.setattr("treegraft_daemon.serve.suggester.PATIENCE_S", 0.05)
     talk = await converse(replace(settings, deadline_ms=50))
     await talk.client.initialize()
     talk.client.open(SUM)

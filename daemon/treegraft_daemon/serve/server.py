@@ -1,9 +1,8 @@
 """What LSP asks and how it is answered: ours in, ours out, nothing escapes.
 
 `Server` is what one client can ask for; there is one per connection. `run` is the process. How messages come and go is
-`serve/conversation.py`; no other file knows LSP.
-
-Nothing here waits for the model: requests that need it become tasks, and the text they read was frozen before.
+`serve/conversation.py`, what Copilot's clients say beyond LSP `serve/copilot.py`; no other file knows LSP. What is
+suggested, `serve/suggester.py` finds out; nothing here waits for it.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import re
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +26,17 @@ from pygls.lsp.server import LanguageServer
 from treegraft_daemon import __version__
 from treegraft_daemon.config import Settings, runtime_dir, snake_case
 from treegraft_daemon.errors import BadInput, ModelNotFound, TreegraftError
-from treegraft_daemon.saved_request import SavedRequest
-from treegraft_daemon.serve import context, downloads, jsonrpc
-from treegraft_daemon.serve.asking import Found, Questions, found_in
+from treegraft_daemon.serve import downloads, jsonrpc
 from treegraft_daemon.serve.conversation import Conversation, strict_converter
-from treegraft_daemon.serve.documents import Document, Documents, Snapshot, path_of
-from treegraft_daemon.serve.exclusion import Exclusion
+from treegraft_daemon.serve.copilot import Copilot, indent_of
+from treegraft_daemon.serve.documents import Document, Documents, path_of
 from treegraft_daemon.serve.jsonrpc import Failure, Frames, Reply
-from treegraft_daemon.serve.ledger import Ledger, Trace
+from treegraft_daemon.serve.ledger import Ledger
 from treegraft_daemon.serve.link import Connect, Link
 from treegraft_daemon.serve.positions import Encoding, n_units, to_utf8
-from treegraft_daemon.serve.suggestions import Memory, Offer, Place, Rhythm, pause_s, place_of
+from treegraft_daemon.serve.status import Status
+from treegraft_daemon.serve.suggester import Render, Request, Selected, Suggester
+from treegraft_daemon.serve.suggestions import Offer
 from treegraft_daemon.serve.transports import (
     PipeWire,
     Transport,
@@ -61,23 +60,14 @@ SAVE, PULL = "treegraft.saveRequest", "treegraft.pullModel"
 COMMANDS = (ACCEPT, TOGGLE, WHY, STATS, RESTART, SWITCH, SAVE, PULL)
 STATUS = "treegraft/status"
 
-# Beyond the request's own deadline: the way there and back, or the start of the engine, before we answer with nothing.
-PATIENCE_S = 1.0
-START_PATIENCE_S = 8.0
 EXIT_GRACE_S = 5.0
-SAME_LINE_S = 60.0  # the same trouble is logged once in so long
-PATIENCE_AHEAD_S = 0.5  # for the answer to a request that the next one was typed over
-LOOK_AHEAD_AFTER_S = 0.15  # without a key: somebody reads
 RETAINED_AFTER_S = 30.0
-TELL_AFTER_S = 5.0
 LOADING_LOOK_S = 0.25
 
 # Settings of the editors' side that arrive in our section.
 EDITORS_OWN = frozenset({"trace", "path", "interpreter", "importStrategy", "editorInfo", "editorPluginInfo"})
 
 _WORD_BEFORE = re.compile(r"\w+\Z")
-
-Render = Callable[[list[Offer]], Any]
 
 
 def run(settings: Settings, transport: Transport, pinned: frozenset[str] = frozenset()) -> int:
@@ -137,21 +127,6 @@ def _exit_soon(code: int) -> None:
     timer.start()
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """One request for suggestions that the memory could not fulfil."""
-
-    place: Place
-    snapshot: Snapshot
-    document_text: bytes  # what the document held; `snapshot` may hold a popup's selected item on top of it
-    pause_s: float
-    render: Render
-    key: tuple[str, str]
-    invoked: bool  # asked for by hand
-    indent: str
-    trace: Trace
-
-
 class Server(LanguageServer):
     """One client: its documents, its settings, what it is shown and told."""
 
@@ -168,21 +143,18 @@ class Server(LanguageServer):
         super().__init__("treegraft", __version__, protocol_cls=Conversation, converter_factory=strict_converter)
         self.settings = settings
         self.documents = Documents()
-        self.memory = Memory()
         self.counters = Counters()
         self.encoding: Encoding = "utf-16"
-        self.status: tuple[str, str, bool] = ("Normal", "", False)
+        self.status = Status(self._tell)
         self.ledger = Ledger(self.counters)
+        self.suggester = Suggester(settings, self.documents, self.ledger, self.status, connect)
         self._base_settings = settings
         self._section: Mapping[str, Any] = {}
         self._commanded: dict[str, Any] = {}  # settings that a command changed
         self._options: dict[str, Any] = {}
         self._pinned = pinned
         self._told: set[str] = set()
-        self._connect = connect
-        self._link = Link(settings, connect)
         self._roots: list[str] = []
-        self._exclusion = _exclusion_of(settings, [])
         self._watches_client = watches_client
         self._watched: set[int] = set()
         self._completes_popup = False
@@ -192,41 +164,20 @@ class Server(LanguageServer):
         self._runs_commands = False
         self._shows_progress = False
         self._cancels: dict[str, Callable[[], None]] = {}  # token -> what the client's cancelling of a progress does
-        self._elders: dict[tuple[str, str], tuple[Reply, Render]] = {}
-        self._questions = Questions()
-        self._rhythms: dict[str, Rhythm] = {}
-        self._last_question: SavedRequest | None = None
-        self._telling: asyncio.TimerHandle | None = None
-        self._reason = ""  # why the last answer of the engine was empty or unchecked
-        self._logged_at: dict[str, float] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ended: asyncio.Future[int] | None = None
         self._exit_code: int | None = None
+        copilot = Copilot(self)
         self.requests: dict[str, Callable[[Any, Reply], None]] = {
             types.INITIALIZE: self._initialize,
             types.SHUTDOWN: self._shut_down,
-            types.TEXT_DOCUMENT_INLINE_COMPLETION: self._inline_completion,
+            types.TEXT_DOCUMENT_INLINE_COMPLETION: self.inline_completion,
             types.TEXT_DOCUMENT_COMPLETION: self._completion,
             types.WORKSPACE_EXECUTE_COMMAND: self._execute_command,
             STATUS: lambda params, reply: reply.later(self._report()),
             "treegraft/why": lambda params, reply: reply.later(self._why()),
             "treegraft/stats": lambda params, reply: reply.later(self._stats()),
-            # The Copilot dialect: there is nobody to sign in to.
-            "signIn": lambda params, reply: reply.result({"status": "AlreadySignedIn", "user": "local"}),
-            "signInConfirm": lambda params, reply: reply.result({"status": "OK", "user": "local"}),
-            "signOut": lambda params, reply: reply.result({"status": "NotSignedIn"}),
-            "checkStatus": lambda params, reply: reply.result({"status": "OK", "user": "local"}),
-            "getVersion": lambda params, reply: reply.result({"version": self.version}),
-            "setEditorInfo": lambda params, reply: reply.result("OK"),
-            "textDocument/copilotPanelCompletion": self._panel_completion,
-            # As that dialect was before inline completions were in the protocol; some clients still speak it.
-            "getCompletions": lambda params, reply: self._agent_completions(params, reply, invoked=False),
-            "getCompletionsCycling": lambda params, reply: self._agent_completions(params, reply, invoked=True),
-            "notifyShown": self._agent_shown,
-            "notifyAccepted": self._agent_accepted,
-            "notifyRejected": lambda params, reply: reply.result("OK"),
-            # There are no next-edit suggestions here; an empty answer is how that dialect says so.
-            "textDocument/copilotInlineEdit": lambda params, reply: reply.result({"edits": []}),
+            **copilot.requests,
         }
         self.notices: dict[str, Callable[[Any], None]] = {
             types.INITIALIZED: self._initialized,
@@ -235,13 +186,12 @@ class Server(LanguageServer):
             types.TEXT_DOCUMENT_DID_CLOSE: self._did_close,
             types.WORKSPACE_DID_CHANGE_CONFIGURATION: self._did_change_configuration,
             types.WINDOW_WORK_DONE_PROGRESS_CANCEL: self._cancel_progress,
-            "textDocument/didShowCompletion": lambda params: self.counters.add("suggestions_shown"),
-            "textDocument/didPartiallyAcceptCompletion": lambda params: self.counters.add(
-                "suggestions_partly_accepted"
-            ),
-            "textDocument/didShowInlineEdit": lambda params: None,
-            "textDocument/didFocus": self._did_focus,
+            **copilot.notices,
         }
+
+    @property
+    def _link(self) -> Link:
+        return self.suggester.link
 
     # --- the conversation ---
 
@@ -278,9 +228,7 @@ class Server(LanguageServer):
             reply.cancel()
         for task in self._tasks:
             task.cancel()
-        self._questions.drop_all()
-        self._tell_engine()
-        await self._link.close()
+        await self.suggester.close()
         await wire.close()
         self.protocol.wire = None
 
@@ -402,7 +350,7 @@ class Server(LanguageServer):
             await self._link.engine()
             await self._watch_loading()
         except TreegraftError as problem:
-            self._tell_trouble(problem)
+            self.status.trouble(problem)
 
     async def _watch_loading(self) -> None:
         """While the model is being loaded, say so; and that it is ready, or what is wrong with it."""
@@ -411,7 +359,7 @@ class Server(LanguageServer):
         while (report := await self._link.status()) is not None and report.state == "loading":
             waited_s = asyncio.get_running_loop().time() - started
             told, percentage = f"loading the model {report.model}", round(report.loaded * 100)
-            self._tell("Normal", told + (f", {percentage} %" if percentage else ""), busy=True)
+            self.status.tell("Normal", told + (f", {percentage} %" if percentage else ""), busy=True)
             if token is None:
                 token = await self._begin_progress(f"treegraft-{report.pid}-{report.uptime_s:.3f}", told)
             else:
@@ -421,9 +369,9 @@ class Server(LanguageServer):
         if token is not None:
             self._end_progress(token, "" if report is None else report.state)
         if report is not None and report.state.startswith("failed"):
-            self._tell("Error", report.state)
-        elif self.status[2]:
-            self._tell("Normal", "")
+            self.status.tell("Error", report.state)
+        elif self.status.busy:
+            self.status.tell("Normal", "")
 
     async def _begin_progress(self, token: str, message: str, cancel: Callable[[], None] | None = None) -> str:
         """A progress that the client shows, if it can, and ends by `cancel`, if there is one; its token."""
@@ -464,7 +412,7 @@ class Server(LanguageServer):
         language_id = item.language_id
         name = language_id.value if isinstance(language_id, types.LanguageKind) else language_id
         self.documents.open(item.uri, name, item.version, item.text)
-        self.memory.forget(item.uri)
+        self.suggester.opened(item.uri)
 
     def _did_change(self, params: types.DidChangeTextDocumentParams) -> None:
         document = self.documents.use(params.text_document.uri)
@@ -483,22 +431,11 @@ class Server(LanguageServer):
     def _did_close(self, params: types.DidCloseTextDocumentParams) -> None:
         uri = params.text_document.uri
         self.documents.close(uri)
-        self.memory.forget(uri)
-        self._rhythms.pop(uri, None)
-        for key in [key for key in self._elders if key[0] == uri]:
-            self._supersede(key, None)
-        self._questions.give_way((uri, "inline"), None)
-        self._link.forget(to_utf8(uri).decode())
-
-    def _did_focus(self, params: Any) -> None:
-        document = params.get("textDocument") if isinstance(params, dict) else None
-        uri = document.get("uri") if isinstance(document, dict) else None
-        if isinstance(uri, str):
-            self.documents.use(uri)
+        self.suggester.closed(uri)
 
     # --- suggestions ---
 
-    def _inline_completion(self, params: types.InlineCompletionParams, reply: Reply) -> None:
+    def inline_completion(self, params: types.InlineCompletionParams, reply: Reply) -> None:
         uri, position, selected = params.text_document.uri, params.position, params.context.selected_completion_info
         invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
         if selected is None:
@@ -512,55 +449,8 @@ class Server(LanguageServer):
             def render(offers: list[Offer]) -> types.InlineCompletionList:
                 return self._inline_list(uri, offers, chosen.text, chosen.range)
 
-        indent = _indent_of(reply.params)
-        self._suggest(uri, position, reply, render, "inline", invoked, selected, indent)
-
-    def _panel_completion(self, params: Any, reply: Reply) -> None:
-        """All candidates, as the Copilot dialect asks for them: an inline completion by hand."""
-        asked = dict(params) if isinstance(params, dict) else {}
-        asked["context"] = {"triggerKind": types.InlineCompletionTriggerKind.Invoked.value}
-        wanted = self.protocol.structured(types.TEXT_DOCUMENT_INLINE_COMPLETION, asked, id=reply.id)
-        self._inline_completion(wanted, reply)
-
-    def _agent_completions(self, params: Any, reply: Reply, invoked: bool) -> None:
-        """The elder requests of the Copilot dialect: texts that replace the line up to the cursor."""
-        doc = params.get("doc") if isinstance(params, dict) else None
-        if not isinstance(doc, dict):
-            raise Failure(jsonrpc.INVALID_PARAMS, "doc is missing")
-        kind = types.InlineCompletionTriggerKind.Invoked if invoked else types.InlineCompletionTriggerKind.Automatic
-        asked = {"textDocument": {"uri": doc.get("uri")}, "position": doc.get("position")}
-        wanted = self.protocol.structured(
-            types.TEXT_DOCUMENT_INLINE_COMPLETION, {**asked, "context": {"triggerKind": kind.value}}, id=reply.id
-        )
-        uri, position = wanted.text_document.uri, wanted.position
-        here = types.Range(types.Position(position.line, 0), position)
-
-        def render(offers: list[Offer]) -> dict[str, Any]:
-            document = self.documents.get(uri)
-            typed = "" if document is None else self._line_before(document, position)
-            return {
-                "completions": [
-                    {
-                        "uuid": self.ledger.offer(uri, offer.text),
-                        "text": typed + _as_inserted(offer),
-                        "displayText": _as_inserted(offer),
-                        "range": here,
-                        "position": position,
-                        "docVersion": doc.get("version"),
-                    }
-                    for offer in offers
-                ]
-            }
-
-        self._suggest(uri, position, reply, render, "inline", invoked, None, _indent_of({"formattingOptions": doc}))
-
-    def _agent_shown(self, params: Any, reply: Reply) -> None:
-        self.counters.add("suggestions_shown")
-        reply.result("OK")
-
-    def _agent_accepted(self, params: Any, reply: Reply) -> None:
-        self._accepted(str(params.get("uuid")) if isinstance(params, dict) else "")
-        reply.result("OK")
+        indent = indent_of(reply.params)
+        self.suggest(uri, position, reply, render, "inline", invoked, selected, indent)
 
     def _completion(self, params: types.CompletionParams, reply: Reply) -> None:
         document = self.documents.get(params.text_document.uri)
@@ -574,245 +464,39 @@ class Server(LanguageServer):
             items = [_popup_item(word, offer, here, self._accept_command(document.uri, offer)) for offer in offers[:1]]
             return types.CompletionList(True, items)
 
-        self._suggest(document.uri, params.position, reply, render, "popup", False, None)
+        self.suggest(document.uri, params.position, reply, render, "popup")
 
-    def _suggest(
+    def suggest(
         self,
         uri: str,
         position: types.Position,
         reply: Reply,
         render: Render,
         channel: str,
-        invoked: bool,
-        selected: types.SelectedCompletionInfo | None,
+        invoked: bool = False,
+        selected: types.SelectedCompletionInfo | None = None,
         indent: str = "",
     ) -> None:
-        """Answer from memory, or have the engine asked; the elder request of the same document is over."""
-        key = (uri, channel)
-        now = asyncio.get_running_loop().time()
+        """Reply with what is suggested at a position, as `render` shapes it; see `suggester.Request`."""
         document = self.documents.use(uri)
-        trace = self.ledger.begin(document.snapshot().name if document else uri, invoked, now)
-        self._tell_engine_soon()
-        why_not = "the document is not open" if document is None else self._refusal(document.snapshot())
-        if document is None or why_not:
-            self._supersede(key, None)
-            self._tell("Inactive", why_not)
-            self._nothing(trace, why_not, reply, render)
+        if document is None:
+            self.suggester.suggest(Request(uri, None, 0, channel, invoked), reply, render)
             return
-        snapshot = document.snapshot()
-        trace.language = snapshot.language or snapshot.language_id
-        offset = document.offset_at(position.line, position.character, self.encoding)
+
+        def offset_of(place: types.Position) -> int:
+            return document.offset_at(place.line, place.character, self.encoding)
+
+        item = None
         if selected is not None:
-            hides = self.settings.beside_popup == "hide"
-            with_item = None if hides else self._with_selected(document, snapshot, offset, selected)
-            if with_item is None:
-                self._supersede(key, None)
-                why = "the editor's popup is open" if hides else "the popup's item changes what is typed"
-                self._nothing(trace, why, reply, render)
-                return
-            snapshot, offset = with_item
-        n = self.settings.n_candidates if invoked else 1
-        place = place_of(snapshot, offset, n, self.settings)
-        self._supersede(key, place)
-        rhythm = self._rhythms.setdefault(uri, Rhythm())
-        rhythm.key(now)
-        known = self.memory.recall(place)
-        if known is not None:
-            self.counters.add("answered_from_memory")
-            self.ledger.end(trace, "remembered", asyncio.get_running_loop().time(), len(known))
-            reply.result(render(known))
-            self._look_ahead(place, snapshot, known)
-            return
-        pause = pause_s(self.settings.debounce_ms, invoked, rhythm, place.text[max(0, offset - 4) : offset])
-        self._elders[key] = reply, render
-        wish = Wish(place, snapshot, document.text, pause, render, key, invoked, indent, trace)
-        reply.later(self._fulfil(wish))
-
-    def _nothing(self, trace: Trace, why: str, reply: Reply, render: Render) -> None:
-        self.ledger.end(trace, "nothing", asyncio.get_running_loop().time(), reason=why)
-        reply.result(render([]))
-
-    def _supersede(self, key: tuple[str, str], later: Place | None) -> None:
-        """Answer the elder request of this document at once, with nothing.
-
-        Its work is taken off the engine, unless its answer may do for `later`, too.
-        """
-        self._questions.give_way(key, later)
-        elder = self._elders.pop(key, None)
-        if elder is not None and not elder[0].sent:
-            reply, render = elder
-            self.counters.add("requests_superseded")
-            reply.result(render([]))
-            reply.cancel()
-
-    async def _fulfil(self, wish: Wish) -> Any:
-        """What the engine suggests, or nothing when it is late, fails, or the document went on meanwhile."""
-        clock = asyncio.get_running_loop().time
-        try:
-            found = await self._found(wish)
-        except asyncio.CancelledError:
-            self.ledger.end(wish.trace, "cancelled", clock(), reason="it was cancelled, or a newer request came")
-            raise
-        if isinstance(found, list):  # the answer to an elder request did
-            self.counters.add("answered_from_ahead")
-            self.ledger.end(wish.trace, "shown", clock(), len(found))
-            return wish.render(found)
-        if found is None:  # it may still come, and is then remembered
-            self._tell("Warning", "the engine does not answer in time")
-            self.ledger.end(wish.trace, "late", clock(), reason="the engine does not answer in time")
-            return wish.render([])
-        document = self.documents.get(wish.place.uri)
-        if document is None or document.text != wish.document_text:
-            self.counters.add("answers_outrun")
-            self.ledger.end(wish.trace, "outrun", clock(), reason="the document went on meanwhile")
-            return wish.render([])
-        wish.trace.stages_ms = dict(found.stages_ms)
-        if found.offers:
-            self.ledger.end(wish.trace, "shown", clock(), len(found.offers))
-        else:
-            self.ledger.end(wish.trace, "nothing", clock(), reason=found.reason or "the model had nothing to say")
-        self._look_ahead(wish.place, wish.snapshot, found.offers)
-        return wish.render(found.offers)
-
-    async def _found(self, wish: Wish) -> Found | list[Offer] | None:
-        """What the engine found; the offers themselves when an elder request had them; None when it is late."""
-        elder = self._questions.leading_to(wish.key, wish.place)
-        try:
-            if wish.pause_s:
-                await asyncio.sleep(wish.pause_s)
-            if elder is not None:
-                await asyncio.wait({elder.task}, timeout=PATIENCE_AHEAD_S)
-                if (known := self.memory.recall(wish.place)) is not None:
-                    return known
-        except asyncio.CancelledError:
-            if elder is not None:
-                elder.drop_soon()
-            raise
-        started = asyncio.get_running_loop().time()
-        asking = self._questions.begin(wish.key, wish.place, self._asked_for(wish))
-        patience_s = self.settings.deadline_ms / 1000 + (PATIENCE_S if self._link.connected else START_PATIENCE_S)
-        try:
-            done, _ = await asyncio.wait({asking.task}, timeout=patience_s)
-        except asyncio.CancelledError:
-            document = self.documents.get(wish.place.uri)
-            text = document.text if document is not None else b""
-            n_typed = len(text) - len(wish.place.text)
-            later = replace(wish.place, text=text, offset=wish.place.offset + n_typed, n=1)
-            if n_typed > 0 and wish.place.leads_to(later):
-                asking.drop_soon()
-            else:
-                asking.task.cancel()
-            raise
-        wish.trace.engine_ms = (asyncio.get_running_loop().time() - started) * 1000
-        return asking.task.result() if done else None
-
-    async def _asked_for(self, wish: Wish) -> Found:
-        """The engine's answer to a request, and the state as it is to be told."""
-        self.counters.add("model_asked")
-        if not self._link.connected and not self._link.resting:
-            self._tell("Normal", "starting the engine", busy=True)
-        try:
-            self._last_question = self._question(wish.place, wish.snapshot, wish.indent, wish.invoked)
-            found = await self._ask(self._last_question, wish.place, wish.snapshot, wish.invoked)
-        except TreegraftError as problem:
-            self.counters.add("model_failed")
-            self._tell_trouble(problem)
-            return Found([], str(problem))
-        self._reason = found.reason
-        self._tell("Warning" if found.unchecked else "Normal", found.unchecked)
-        return found
-
-    def _question(self, place: Place, snapshot: Snapshot, indent: str, invoked: bool) -> SavedRequest:
-        """What the engine is asked for a place."""
-        settings = self.settings
-        siblings = context.siblings(
-            snapshot, self.documents.recent(), settings.context_siblings, self._exclusion.reason
-        )
-        return SavedRequest(
-            document=to_utf8(snapshot.uri).decode(),
-            path=snapshot.path,
-            language=place.language,
-            text=place.text,
-            offset=place.offset,
-            siblings=tuple(siblings),
-            n=place.n,
-            max_tokens=settings.max_tokens,
-            temperature=settings.temperature,
-            seed=self.counters.snapshot()["model_asked"] if settings.temperature else 0,
-            multiline=settings.multiline,
-            indent=indent,
-            min_probability=0.0 if invoked else settings.min_probability,
-            deadline_ms=settings.deadline_ms,
-        )
-
-    async def _ask(
-        self, question: SavedRequest, place: Place, snapshot: Snapshot, invoked: bool, ahead: bool = False
-    ) -> Found:
-        """What the engine says of a place, remembered. Raises TreegraftError when it cannot answer."""
-        answer = await self._link.complete(**question.question(), ahead=ahead)
-        found = found_in(answer, place, snapshot, invoked, self.settings.min_probability, self.counters)
-        if found.offers:
-            self.memory.remember(place, found.offers)
-        return found
-
-    def _look_ahead(self, place: Place, snapshot: Snapshot, offers: list[Offer]) -> None:
-        """While the first of `offers` is read, have ready what comes after it; any key ends that."""
-        if not offers or not self.settings.look_ahead or place.text != snapshot.text:
-            return
-        after = place.after(offers[0])
-        key = (place.uri, "inline")
-
-        def look() -> None:
-            if self._link.connected and not self._questions.running(key) and self.memory.recall(after) is None:
-                self.counters.add("looked_ahead")
-                self._questions.begin(key, after, self._ask_quietly(after, replace(snapshot, text=after.text)))
-
-        self._questions.later(LOOK_AHEAD_AFTER_S, look)
-
-    async def _ask_quietly(self, place: Place, snapshot: Snapshot) -> Found:
-        """As `_ask`, for nobody: what goes wrong will be told when somebody asks."""
-        try:
-            return await self._ask(
-                self._question(place, snapshot, "", invoked=False), place, snapshot, False, ahead=True
-            )
-        except TreegraftError as problem:
-            return Found([], str(problem))
-
-    def _refusal(self, snapshot: Snapshot) -> str:
-        """Why nothing is suggested in this document; "" if something may be."""
-        if not self.settings.enabled:
-            return self._switched_off()
-        if not {snapshot.language, snapshot.language_id}.isdisjoint(self.settings.disabled_languages):
-            return f"switched off for {snapshot.language_id} by a setting"
-        return self._exclusion.reason(snapshot.path) or snapshot.refusal
-
-    def _switched_off(self) -> str:
-        if self.settings.enabled:
-            return ""
-        return "switched off by a command" if "enabled" in self._commanded else "switched off by a setting"
-
-    def _with_selected(
-        self, document: Document, snapshot: Snapshot, offset: int, selected: types.SelectedCompletionInfo
-    ) -> tuple[Snapshot, int] | None:
-        """The document as if the popup's item were accepted, and the cursor behind it: what we suggest extends it.
-
-        None when the item changes what is typed, or what stands behind the cursor: nothing that we insert extends that.
-        """
-        start, end = (
-            document.offset_at(place.line, place.character, self.encoding)
-            for place in (selected.range.start, selected.range.end)
-        )
-        item = to_utf8(selected.text)
-        if not start <= offset == end or not item.startswith(snapshot.text[start:offset]):
-            return None
-        text = snapshot.text[:start] + item + snapshot.text[offset:]
-        return replace(snapshot, text=text), start + len(item)
+            item = Selected(offset_of(selected.range.start), offset_of(selected.range.end), to_utf8(selected.text))
+        request = Request(uri, document.snapshot(), offset_of(position), channel, invoked, item, indent)
+        self.suggester.suggest(request, reply, render)
 
     def _inline_list(self, uri: str, offers: list[Offer], before: str, here: types.Range) -> types.InlineCompletionList:
         return types.InlineCompletionList(
             [
                 types.InlineCompletionItem(
-                    before + _as_inserted(offer), range=here, command=self._accept_command(uri, offer)
+                    before + offer.inserted, range=here, command=self._accept_command(uri, offer)
                 )
                 for offer in offers
             ]
@@ -832,19 +516,14 @@ class Server(LanguageServer):
         character = position.character - n_units(word.encode("utf-8"), self.encoding)
         return (word, types.Position(position.line, character)) if character >= 0 else ("", position)
 
-    def _line_before(self, document: Document, position: types.Position) -> str:
-        """The line of the position, up to it."""
-        start, end = (document.offset_at(position.line, at, self.encoding) for at in (0, position.character))
-        return document.text[start:end].decode("utf-8", "replace")
-
     def _execute_command(self, params: types.ExecuteCommandParams, reply: Reply) -> None:
         argument = params.arguments[0] if params.arguments else None
         if params.command == ACCEPT:
-            self._accepted(str(argument))
+            self.accepted(str(argument))
             reply.result(None)
         elif params.command == TOGGLE:
             self._command_settings({"enabled": not self.settings.enabled})
-            self._tell("Normal" if self.settings.enabled else "Inactive", self._switched_off())
+            self.status.tell("Normal" if self.settings.enabled else "Inactive", self._switched_off())
             reply.result({"enabled": self.settings.enabled})
         elif params.command == SWITCH:
             if not isinstance(argument, str) or not argument:
@@ -889,16 +568,17 @@ class Server(LanguageServer):
 
     def _save_request(self, path: Any) -> str:
         """Write the last question to the engine to a file, for `treegraft replay`; its path."""
-        if self._last_question is None:
+        question = self.suggester.last_question
+        if question is None:
             raise Failure(jsonrpc.REQUEST_FAILED, "the engine was not asked yet")
         chosen = Path(path) if isinstance(path, str) and path else runtime_dir() / f"request-{os.getpid()}.json"
         try:
-            self._last_question.save(chosen)
+            question.save(chosen)
         except BadInput as problem:
             raise Failure(jsonrpc.REQUEST_FAILED, str(problem)) from None
         return str(chosen)
 
-    def _accepted(self, name: str) -> None:
+    def accepted(self, name: str) -> None:
         offered = self.ledger.accepted(name)
         if offered is None:
             return
@@ -916,7 +596,7 @@ class Server(LanguageServer):
                 jsonrpc.REQUEST_FAILED, "the engine is not one of this machine: it is restarted where it runs"
             )
         await self._link.stop_engine()
-        self.memory = Memory()
+        self.suggester.forget()
         await self._reach_engine()
         return {"running": self._link.connected}
 
@@ -975,42 +655,35 @@ class Server(LanguageServer):
         elder, self.settings = self.settings, settings
         if elder.enabled != settings.enabled:
             self._in_background(self._register())
-        self._exclusion = _exclusion_of(settings, self._roots)
-        if _engine_of(elder) != _engine_of(settings):
-            self._in_background(self._link.close())
-            self._link = Link(settings, self._connect)
+        given_up = self.suggester.configure(settings, self._roots, self._switched_off())
+        if given_up is not None:
+            self._in_background(given_up.close())
 
     def _command_settings(self, values: dict[str, Any]) -> None:
         """A command changes settings until the client ends, over what the editor's settings say."""
         self._commanded |= values
         self._configure(self._section)
 
-    def _tell_trouble(self, problem: TreegraftError) -> None:
-        line, now = str(problem), asyncio.get_running_loop().time()
-        if now - self._logged_at.get(line, float("-inf")) > SAME_LINE_S:  # not one per key
-            self._logged_at[line] = now
-            logger.warning("no suggestions: %s", line)
-        self._reason = line
-        self._tell("Error", line)
+    def _switched_off(self) -> str:
+        """By what suggestions are off; "" while they are on."""
+        if self.settings.enabled:
+            return ""
+        return "switched off by a command" if "enabled" in self._commanded else "switched off by a setting"
 
-    def _tell(self, kind: str, message: str, busy: bool = False) -> None:
-        """The state as the client may show it; sent when it has changed."""
-        status = (kind, message, busy)
-        if status == self.status:
-            return
-        self.status = status
+    def _tell(self, status: Status) -> None:
         if self._speaks_status and self.protocol.stage == "running":
-            self.protocol.notify("didChangeStatus", {"kind": kind, "message": message, "busy": busy})
+            told = {"kind": status.kind, "message": status.message, "busy": status.busy}
+            self.protocol.notify("didChangeStatus", told)
 
     async def _report(self) -> dict[str, Any]:
         """What treegraft/status answers. Starts no engine, loads no model."""
         engine = await self._link.status()
-        kind, message, busy = self.status
+        status = self.status
         return {
-            "kind": kind,
-            "message": message,
-            "busy": busy,
-            "lastReason": self._reason,
+            "kind": status.kind,
+            "message": status.message,
+            "busy": status.busy,
+            "lastReason": status.reason,
             "enabled": self.settings.enabled,
             "version": self.version,
             "model": self.settings.model,
@@ -1041,26 +714,9 @@ class Server(LanguageServer):
             "engine": None if engine is None else {"counters": engine.counters, "latenciesMs": engine.latencies_ms},
         }
 
-    def _tell_engine_soon(self) -> None:
-        if self._telling is None:
-            self._telling = asyncio.get_running_loop().call_later(TELL_AFTER_S, self._tell_engine)
-
-    def _tell_engine(self) -> None:
-        """Pass on what was counted here: `treegraft stats` asks the engine only."""
-        if self._telling is not None:
-            self._telling.cancel()
-            self._telling = None
-        if self._link.connected:
-            self._link.tell(*self.ledger.untold())
-
-
-def _as_inserted(offer: Offer) -> str:
-    # Every editor turns a plain line feed into its document's own line break; not every one does so with CRLF.
-    return offer.text.decode("utf-8").replace("\r\n", "\n")
-
 
 def _popup_item(word: str, offer: Offer, here: types.Range, command: types.Command | None) -> types.CompletionItem:
-    whole = word + _as_inserted(offer)
+    whole = word + offer.inserted
     first_line = whole.strip().split("\n", 1)[0]
     return types.CompletionItem(
         label=first_line if len(first_line) <= 60 else f"{first_line[:59]}…",
@@ -1079,21 +735,3 @@ def _engine_report(report: Any) -> dict[str, Any]:
     from treegraft_protocol.messages import as_dict
 
     return {key: value for key, value in as_dict(report).items() if key not in ("id", "type")}
-
-
-def _exclusion_of(settings: Settings, roots: list[str]) -> Exclusion:
-    return Exclusion(settings.excluded_files, respects_gitignore=settings.respect_gitignore, roots=roots)
-
-
-def _indent_of(params: Any) -> str:
-    """One level of indentation, as the `formattingOptions` of the Copilot dialect say it; "" when they do not."""
-    options = params.get("formattingOptions") if isinstance(params, dict) else None
-    size = options.get("tabSize") if isinstance(options, dict) else None
-    spaces = options.get("insertSpaces") if isinstance(options, dict) else None
-    if not isinstance(size, int) or not isinstance(spaces, bool) or not 0 < size <= 16:
-        return ""
-    return " " * size if spaces else "\t"
-
-
-def _engine_of(settings: Settings) -> tuple[str, ...]:
-    return settings.model, settings.engine_address, settings.token_file, settings.tls_ca

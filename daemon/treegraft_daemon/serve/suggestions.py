@@ -34,6 +34,12 @@ class Offer:
     text: bytes
     log_weight: float = 0.0
 
+    @property
+    def inserted(self) -> str:
+        """The text as editors are given it."""
+        # Every one turns a plain line feed into its document's own line break; not every one does so with CRLF.
+        return self.text.decode("utf-8").replace("\r\n", "\n")
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
