@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from treegraft_daemon.serve.context import siblings
 from treegraft_daemon.serve.documents import KEPT_CLOSED, MAX_FILE_BYTES, Documents, Snapshot
 
@@ -26,6 +28,36 @@ def test_the_document_itself_is_never_among_them() -> None:
 def test_same_language_first_then_same_folder_then_last_used() -> None:
     order = chosen("/p/a.py", "/q/x.py", "/p/y.go", "/p/z.py", "/q/w.py")
     assert order == ["/p/z.py", "/q/w.py", "/q/x.py", "/p/y.go"]
+
+
+@pytest.mark.parametrize(
+    ("document", "text", "imported"),
+    [
+        ("/p/a.py", "import os\n\nfrom q.near import x\n", "/q/near.py"),
+        ("/p/a.py", "from . import (\n    far,\n    near,\n)\n", "/q/near.py"),
+        ("/p/a.py", "def f():\n    import near\n", "/q/near/__init__.py"),
+        ("/p/a.ts", 'import {\n  a,\n} from "../q/near";\n', "/q/near.ts"),
+        ("/p/a.ts", 'import { a } from "../q/near.model.js";\n', "/q/near.model.ts"),
+        ("/p/a.js", "const near = require('./near')\n", "/q/near/index.js"),
+        ("/p/a.ts", 'export * from "./near";\n', "/q/near.ts"),
+        ("/p/a.go", 'import (\n\t"fmt"\n\t"x.org/q/near"\n)\n', "/q/near/any.go"),
+        ("/p/a.rs", "pub mod near;\n", "/q/near.rs"),
+        ("/p/a.rs", "use crate::{\n    far,\n    near::{a, b},\n};\n", "/q/near/mod.rs"),
+        ("/p/a.java", "import org.q.Near;\n", "/q/Near.java"),
+        ("/p/a.c", '# include "q/near.h"\n', "/q/near.h"),
+        ("/p/a.rb", "require_relative '../q/near'\n", "/q/near.rb"),
+        ("/p/a.php", "use App\\Q\\Near;\n", "/q/Near.php"),
+    ],
+)
+def test_what_the_document_imports_comes_before_its_folder(document: str, text: str, imported: str) -> None:
+    extension = imported.rpartition(".")[2]
+    documents, other = Documents(), f"/p/other.{extension}"
+    for path in (imported, other):
+        documents.open(f"file://{path}", "", 1, "x")
+    here = documents.open(f"file://{document}", "", 1, text).snapshot()
+    assert [path for path, _ in siblings(here, documents.recent(), 9)] == [imported, other]
+    documents.open(f"file://{document}", "", 1, text.replace("ear", "ame"))
+    assert [path for path, _ in siblings(documents.recent()[0], documents.recent(), 9)] == [other, imported]
 
 
 def test_a_language_of_the_family_comes_before_a_stranger() -> None:

@@ -5,7 +5,9 @@ Pure: snapshots in, a tuple of files out. Reads no disk, asks no repository.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
+from pathlib import PurePath
 
 from treegraft_daemon.serve.documents import MAX_FILE_BYTES, Snapshot
 from treegraft_daemon.serve.exclusion import is_secret
@@ -14,6 +16,13 @@ BUDGET_BYTES = 256 * 1024  # what the embedded law reads in well under a tenth o
 
 # Languages that quote each other's names and idioms.
 _FAMILIES = (("javascript", "typescript", "tsx"), ("c", "cpp"))
+# What lines begin with that bring other files in, in whatever language: a line too many does no harm.
+_IMPORTS = (
+    b"import", b"from ", b"use ", b"mod ", b"pub mod ", b"using ", b"require", b"source ", b"#include", b"# include", b"@import",
+)  # fmt: skip
+_WORD = re.compile(rb"[\w$-]+")
+_IMPORTS_WITHIN = 16 * 1024  # of a file's beginning
+_NAMED_BY_FOLDER = frozenset({"__init__", "index", "mod", "lib", "main"})
 
 
 def siblings(
@@ -25,12 +34,16 @@ def siblings(
 ) -> list[tuple[str, bytes]]:
     """Paths and texts of up to `n_files` files for the model to read beside `snapshot`; `recent`: last used first.
 
-    Files of the same language come first, of these the ones in the same folder; among equals the last used one. A file
-    that does not fit in what is left of the budget is passed over, never cut. `is_excluded` says of a path whether the
-    file must be left alone.
+    Files of the same language come first, of these the ones that the document imports, then those in the same folder;
+    among equals the last used one. A file that does not fit in what is left of the budget is passed over, never cut.
+    `is_excluded` says of a path whether the file must be left alone.
     """
     others = [other for other in recent if other.uri != snapshot.uri and _may_be_read(other)]
-    others.sort(key=lambda other: _distance(snapshot, other))  # stable: the order of use remains among equals
+    if len(others) > 1:
+        imported = _imported(snapshot.text)
+        others.sort(
+            key=lambda other: _distance(snapshot, imported, other)
+        )  # stable: the order of use remains among equals
     found: list[tuple[str, bytes]] = []
     for other in others:
         if len(found) == n_files:
@@ -46,8 +59,28 @@ def _may_be_read(other: Snapshot) -> bool:
     return fits and other.language is not None and not other.refusal
 
 
-def _distance(snapshot: Snapshot, other: Snapshot) -> tuple[int, int]:
-    return _foreign(snapshot.language, other.language), int(_folder(snapshot.path) != _folder(other.path))
+def _distance(snapshot: Snapshot, imported: frozenset[bytes], other: Snapshot) -> tuple[int, bool, bool]:
+    is_imported = not imported.isdisjoint(_names(other))
+    return _foreign(snapshot.language, other.language), not is_imported, _folder(snapshot.path) != _folder(other.path)
+
+
+def _imported(text: bytes) -> frozenset[bytes]:
+    """The words in the lines of `text` that bring other files in, or in several: `import (` to `)`, `from a import {` to `}`."""
+    found: set[bytes] = set()
+    goes_on = False
+    for line in text[:_IMPORTS_WITHIN].split(b"\n"):
+        begun = line.strip()
+        if goes_on or begun.startswith(_IMPORTS) or b" from " in begun or b"require(" in begun:
+            found.update(_WORD.findall(begun))
+            goes_on = begun.endswith((b"(", b"{")) or (goes_on and not begun.startswith((b")", b"}")))
+    return frozenset(found)
+
+
+def _names(file: Snapshot) -> list[bytes]:
+    """What a file is called where it is imported: its name, or its folder's where that is the module."""
+    path = PurePath(file.path.replace("\\", "/"))
+    by_folder = file.language == "go" or path.stem in _NAMED_BY_FOLDER
+    return [(path.parent.name if by_folder else path.name.split(".")[0]).encode(errors="replace")]
 
 
 def _foreign(language: str | None, other: str | None) -> int:
