@@ -65,6 +65,7 @@ cdef extern from "frontier.h" nogil:
         RULE_DECIDED
         RULE_RESERVED
         RULE_APART
+        RULE_GLUED
         RULE_BARRED
         RULE_ALONE
         RULE_ONLY
@@ -219,7 +220,7 @@ cdef class Simulator:
         kinds = {
             "pair": RULE_PAIR, "in_frame": RULE_IN_FRAME, "stands_on": RULE_STANDS_ON, "base": RULE_BASE, "reduce": RULE_REDUCE,
             "statement": RULE_STATEMENT, "reserved": RULE_RESERVED, "decided": RULE_DECIDED,
-            "apart": RULE_APART, "barred": RULE_BARRED, "alone": RULE_ALONE, "only": RULE_ONLY,
+            "apart": RULE_APART, "glued": RULE_GLUED, "barred": RULE_BARRED, "alone": RULE_ALONE, "only": RULE_ONLY,
             "unfinished": RULE_UNFINISHED,
         }
         n = 0

@@ -99,6 +99,7 @@ class Overlay:
     decided: pairs as in `forbidden` of which the second may change while it is typed: half a name may become another.
     reserved: (words, where, behind): keywords that are never ordinary words where the terminal `where` may come ("":
     anywhere), save right behind the terminal `behind`.
+    glued: pairs (after, token): `token` never comes after `after` without a blank between.
     apart: (terminal, where): where the terminal `where` may come next, what follows is apart: `{` of a shell is a word.
     barred: (terminal, where): the terminal never comes where the symbol `where` may ("": anywhere).
     only: (after, token, where): behind `after`, where it stands in place of the phrase `where`, only `token` follows.
@@ -129,6 +130,7 @@ class Overlay:
     arrows: tuple[str, ...] = ()
     decided: tuple[tuple[str, str], ...] = ()
     reserved: tuple[tuple[tuple[str, ...], str, str], ...] = ()
+    glued: tuple[tuple[str, str], ...] = ()
     apart: tuple[tuple[str, str], ...] = ()
     barred: tuple[tuple[str, str], ...] = ()
     only: tuple[tuple[str, str, str], ...] = ()
@@ -178,6 +180,7 @@ class Overlay:
         for phrases, token, statement in self.statements:
             yield from (("statement", phrase, token, statement) for phrase in phrases)
         yield from (("decided", *pair, "") for pair in self.decided)
+        yield from (("glued", *pair, "") for pair in self.glued)
         yield from (("apart", *pair, "") for pair in self.apart)
         yield from (("only", *triple) for triple in self.only)
         yield from (("barred", *pair, "") for pair in self.barred)

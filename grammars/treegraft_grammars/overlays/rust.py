@@ -19,6 +19,8 @@ OVERLAY = Overlay(
     top=("source_file_repeat1", (*_ITEMS, *_COMMENTS)),
     # A quote in a macro begins the name of a lifetime, if it is no character.
     forbidden=tuple(("'", token) for token in (")", "]", "}", "(", "[", "{", ",", ";", ".", "=", "=>", '"')),
+    # Words right before a text, a character or a `#` are kept for prefixes to come.
+    glued=tuple(("identifier", token) for token in ('"', "char_literal", "#")),
     escapes=(("escape_sequence", "char_literal"), "nrt\\0\"'xu\r\n"),
     # A macro in parentheses that is a statement ends in a semicolon.
     alone=((")", "_statement"),),

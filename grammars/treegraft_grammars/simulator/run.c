@@ -463,6 +463,8 @@ static bool rule_allows_shift(Run *self, const Rule *rule, const Version *before
         bool is_decided = self->mode == RUN_WHOLE || (self->mode == RUN_READ && !before->guessing && !token->touched);
         return rule->a != before->last || rule->b != token->symbol || !is_decided;
     }
+    case RULE_GLUED:
+        return rule->a != before->last || rule->b != token->symbol || token->start != before->offset;
     case RULE_APART:
         return rule->a != before->last || token->start != before->offset || token->start == self->text.length ||
                memchr(" \t\r\n;&|()<>", self->text.bytes[token->start], 11) ||

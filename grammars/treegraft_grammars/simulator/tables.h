@@ -23,6 +23,7 @@ typedef enum {
     RULE_DECIDED,   /* terminal `b` never follows `a`, once no later text can change it */
     RULE_RESERVED,  /* keyword `a` is no ordinary word where terminal `b` may come (0: anywhere), save right behind terminal `c` */
     RULE_APART,     /* behind terminal `a`, where `b` may come, a word begins after a blank only */
+    RULE_GLUED,     /* terminal `b` never follows `a` without a blank between */
     RULE_BARRED,    /* terminal `a` is never shifted where symbol `b` may come (0: anywhere) */
 } RuleKind;
 
