@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,8 +94,9 @@ def test_the_suffix_tells_what_is_missing(law: TransformerLaw) -> None:
     assert len(gained) >= 20 and np.mean(gained) > 0.5 and np.mean(lost) > 0.5
 
 
-def test_its_suggestions_add_no_error_and_are_often_right(law: TransformerLaw) -> None:
-    judge, exact, said = Judge("python"), 0, 0
+def test_its_suggestions_add_no_error_and_begin_as_the_author_went_on(law: TransformerLaw) -> None:
+    """Nearly half of them do."""
+    judge, alike, said = Judge("python"), 0, 0
     for number, (before, rest, below) in enumerate(holes(40, seed=3)):
         request = Complete(id=number, document="a.py", version=number, offset=len(before), language="python")
         context = Context("a.py", "/x/a.py", "python", before, below, (OpenFile("/x/b.py", b"import json\n"),))
@@ -103,5 +105,10 @@ def test_its_suggestions_add_no_error_and_are_often_right(law: TransformerLaw) -
         for item in answer.items:
             said += 1
             assert not judge.adds_error(before, item.text, below)
-            exact += item.text == rest
-    assert said >= 25 and exact >= 4
+            alike += first_word(item.text) == first_word(rest)
+    assert said >= 25 and alike >= said * 0.2, (said, alike)
+
+
+def first_word(text: bytes) -> bytes:
+    found = re.match(rb"\s*(\w+|\W)", text)
+    return found[1] if found else b""

@@ -4,13 +4,13 @@
 
 Reads what `training.packing` wrote, all parts copied into one folder; writes int8 weights (three files) and what the
 network says about the held-out holes. Two cores with bfloat16 go through 7,000 tokens a second with the small shape.
-The weights that ship were trained three times, each time from what the last had written (`--start FOLDER --seed 4`):
-five layers on 12 million tokens in windows of 448, on 30 million in these, then seven layers on 22 million.
-`--checkpoint` keeps what can be gone on from, too. Llama's layout (RMSNorm, SwiGLU, rotary positions, grouped queries,
-tied embeddings), Muon for the matrices and AdamW for the rest, a learning rate that falls to nothing over the second
-half. Half of the examples ask for the rest of a line, the others for whole lines, blocks or a part of a line, or have
-no suffix; all tokens are learned, not the middle's alone, and those that copying finds count a quarter. Needs torch and
-numpy, nothing else of this project.
+The weights that ship were trained four times, each time from what the last had written (`--start FOLDER --seed 4`):
+five layers on 12 million tokens in windows of 448, on 30 million in these, then seven layers on 22 million, then on 32
+million: 8 at the highest rate, where `--checkpoint` kept them, and 24 down from there (`--start FILE --steady 0 --seed 7`).
+Llama's layout (RMSNorm, SwiGLU, rotary positions, grouped queries, tied embeddings), Muon for the matrices and AdamW for
+the rest, a learning rate that falls to nothing over the second half. Half of the examples ask for the rest of a line, the
+others for whole lines, blocks or a part of a line, or have no suffix; all tokens are learned, not the middle's alone, and
+those that copying finds count a quarter. Needs torch and numpy, nothing else of this project.
 """
 
 from __future__ import annotations
