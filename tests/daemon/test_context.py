@@ -44,7 +44,6 @@ def test_same_language_first_then_same_folder_then_last_used() -> None:
         ("/p/a.rs", "pub mod near;\n", "/q/near.rs"),
         ("/p/a.rs", "use crate::{\n    far,\n    near::{a, b},\n};\n", "/q/near/mod.rs"),
         ("/p/a.java", "import org.q.Near;\n", "/q/Near.java"),
-        ("/p/a.c", '# include "q/near.h"\n', "/q/near.h"),
         ("/p/a.rb", "require_relative '../q/near'\n", "/q/near.rb"),
         ("/p/a.php", "use App\\Q\\Near;\n", "/q/Near.php"),
     ],
@@ -58,6 +57,14 @@ def test_what_the_document_imports_comes_before_its_folder(document: str, text: 
     assert [path for path, _ in siblings(here, documents.recent(), 9)] == [imported, other]
     documents.open(f"file://{document}", "", 1, text.replace("ear", "ame"))
     assert [path for path, _ in siblings(documents.recent()[0], documents.recent(), 9)] == [other, imported]
+
+
+def test_headers_do_not_come_before_the_folder() -> None:
+    documents = Documents()
+    for path in ("/q/near.h", "/p/other.c"):
+        documents.open(f"file://{path}", "", 1, "x")
+    here = documents.open("file:///p/a.c", "", 1, '#include "q/near.h"\n').snapshot()
+    assert [path for path, _ in siblings(here, documents.recent(), 9)] == ["/p/other.c", "/q/near.h"]
 
 
 def test_a_language_of_the_family_comes_before_a_stranger() -> None:

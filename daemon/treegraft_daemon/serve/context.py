@@ -16,10 +16,9 @@ BUDGET_BYTES = 256 * 1024  # what the embedded law reads in well under a tenth o
 
 # Languages that quote each other's names and idioms.
 _FAMILIES = (("javascript", "typescript", "tsx"), ("c", "cpp"))
-# What lines begin with that bring other files in, in whatever language: a line too many does no harm.
-_IMPORTS = (
-    b"import", b"from ", b"use ", b"mod ", b"pub mod ", b"using ", b"require", b"source ", b"#include", b"# include", b"@import",
-)  # fmt: skip
+# What lines begin with that bring other files in, in whatever language: a line too many does no harm. Not `#include`: C is
+# written as in the files of its folder rather than as in headers (of 250 rests of lines 63 % exact, 58 with headers first).
+_IMPORTS = (b"import", b"from ", b"use ", b"mod ", b"pub mod ", b"using ", b"require", b"source ", b"@import")
 _WORD = re.compile(rb"[\w$-]+")
 _IMPORTS_WITHIN = 16 * 1024  # of a file's beginning
 _NAMED_BY_FOLDER = frozenset({"__init__", "index", "mod", "lib", "main"})
