@@ -579,6 +579,7 @@ class Server(LanguageServer):
         return str(chosen)
 
     def accepted(self, name: str) -> None:
+        """A suggestion was accepted, by the name that it went out under; in a while its document tells whether it stays."""
         offered = self.ledger.accepted(name)
         if offered is None:
             return
