@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from real_model import MODELS
 from treegraft_daemon.engine.model.embedded_network import Shape
-from treegraft_daemon.engine.model.int8 import GROUP
 from treegraft_daemon.engine.model.mixture import EMBEDDED
 from treegraft_daemon.engine.model.window import CONTEXT, END, LANGUAGE, PREFIX, SUFFIX
 
-ROOT = Path(__file__).parent.parent
-MODELS = Path(os.environ.get("TREEGRAFT_MODELS") or ROOT / ".cache" / "models")
 # By the embedded network's names, and by Llama's.
 OF_LAYERS = {
     "attention_norm": "input_layernorm", "mlp_norm": "post_attention_layernorm", "q": "self_attn.q_proj",
@@ -62,25 +60,20 @@ def write(folder: Path, language: str = "python") -> None:
     stored["added_tokens"] += [{**plain, "content": content, "id": idx} for content, idx in marks.items()]
     (folder / "tokenizer.json").write_text(json.dumps(stored, ensure_ascii=False), encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(json.dumps({"add_bos_token": True, "bos_token": f"<{language}>"}))
-    save_file(weights(), folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(weights(shape), folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def weights() -> dict[str, NDArray[np.float32]]:
+def weights(shape: Shape) -> dict[str, NDArray[np.float32]]:
     """The embedded network's, as wide as they are computed with, by Llama's names."""
-    arrays: dict[str, NDArray[np.generic]] = {}
-    for path in sorted(EMBEDDED.glob("network-*.npz")):
-        with np.load(path) as opened:
-            arrays.update(opened)
+    from treegraft_daemon.training import network as training
+
+    network = training.Network(training.Shape(**asdict(shape)))
+    training.load(network, EMBEDDED)
     found = {}
-    for name, array in arrays.items():
-        if name.endswith(".scales"):
-            continue
-        wide = array.astype(np.float32)
-        if wide.ndim == 2:
-            scales = arrays[f"{name}.scales"].astype(np.float32)
-            wide = (wide.reshape(len(wide), -1, GROUP) * scales[..., None]).reshape(wide.shape)
+    for name, one in network.named_parameters():
         place, _, part = name.rpartition(".")
-        found[f"model.{place}.{OF_LAYERS[part]}.weight" if place else f"model.{OF_ALL[part]}.weight"] = wide
+        known = f"{place}.{OF_LAYERS[part]}" if place else OF_ALL[part]
+        found[f"model.{known}.weight"] = one.detach().numpy()
     return found
 
 

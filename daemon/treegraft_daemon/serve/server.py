@@ -436,6 +436,7 @@ class Server(LanguageServer):
     # --- suggestions ---
 
     def inline_completion(self, params: types.InlineCompletionParams, reply: Reply) -> None:
+        """Reply with the list that LSP has for it; `formattingOptions` of the request count if there are any."""
         uri, position, selected = params.text_document.uri, params.position, params.context.selected_completion_info
         invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
         if selected is None:
