@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False
+# cython: language_level=3, boundscheck=False, wraparound=False, binding=False
 """Python face of the native simulator: states as values, nothing else.
 
 A `Simulator` belongs to one grammar; its lock serialises all native work, since scanners share one payload. The lock
@@ -104,6 +104,7 @@ cdef extern from "frontier.h" nogil:
     ctypedef struct Lexer:
         uint32_t horizon
         bint hides_tokens
+        bint serialises_all
     ctypedef struct Simulator_c "Simulator":
         Tables tables
         Lexer lexer
@@ -166,7 +167,7 @@ cdef class Simulator:
     cdef Simulator_c *native
     cdef object capsule
 
-    def __cinit__(self, capsule: object, uint32_t horizon = 0, bint hides_tokens = False):
+    def __cinit__(self, capsule: object, uint32_t horizon = 0, bint hides_tokens = False, bint serialises_all = False):
         cdef AbiLanguage *abi
         if PyCapsule_IsValid(capsule, b"tree_sitter.Language"):
             abi = <AbiLanguage *> PyCapsule_GetPointer(capsule, b"tree_sitter.Language")
@@ -182,6 +183,7 @@ cdef class Simulator:
             raise MemoryError("no memory for the tables of a grammar")
         self.native.lexer.horizon = horizon
         self.native.lexer.hides_tokens = hides_tokens
+        self.native.lexer.serialises_all = serialises_all
 
     def __dealloc__(self):
         if self.native != NULL:

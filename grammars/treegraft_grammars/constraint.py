@@ -59,15 +59,15 @@ class Grammar:
         probes: tuple[str, ...] = (),
         horizon: int = 0,
         hides_tokens: bool = False,
+        serialises_all: bool = False,
     ) -> None:
-        """`capsule` is what the grammar package returns; `probes`, `horizon` and `hides_tokens`: see the table of
-        languages.
+        """`capsule` is what the grammar package returns; `probes` and what follows: see the table of languages.
 
         Raises UnsupportedGrammar for an ABI that we cannot read.
         """
         self.language = language
         try:
-            self._simulator = Simulator(capsule, horizon, hides_tokens)
+            self._simulator = Simulator(capsule, horizon, hides_tokens, serialises_all)
         except UnsupportedAbi as error:
             raise UnsupportedGrammar(f"{language}: {error}") from None
         if overlay is not None:
@@ -234,6 +234,7 @@ def new_grammar(language: str, overlay: bool = True) -> Grammar:
     row = row_of(language)
     try:
         overlay_rules = overlay_for(language) if overlay else None
-        return Grammar(language, load(language), overlay_rules, row.probes, row.horizon, row.hides_tokens)
+        scanner = row.horizon, row.hides_tokens, row.serialises_all
+        return Grammar(language, load(language), overlay_rules, row.probes, *scanner)
     except LookupError as problem:
         raise UnsupportedGrammar(f"{row.package} has another version than this one knows: {problem}") from problem

@@ -28,6 +28,7 @@ class Language:
     horizon: how many bytes from a short token on may tell what it is, 0 for all: some scanners look to the end of the file for
     the end of something that never comes, and the file would be read again with each key.
     hides_tokens: its scanner finds some tokens only when it is asked for all there are, as tree-sitter does after it found none.
+    serialises_all: its scanner keeps nothing that it does not serialise, so that it need not be made anew for each token.
     hangs: its scanner never stops at the end of some unfinished texts that do not end with a line break.
     """
 
@@ -46,6 +47,7 @@ class Language:
     probes: tuple[str, ...] = ()
     horizon: int = 0
     hides_tokens: bool = False
+    serialises_all: bool = False
     hangs: bool = False
 
     @property
@@ -66,7 +68,8 @@ LANGUAGES: tuple[Language, ...] = (
         extensions=(".py", ".pyi", ".pyw"),
         file_names=("SConstruct", "SConscript", "wscript", ".pythonrc", ".pythonstartup"),
         interpreters=("python", "pypy"),
-        aliases=("python3",), module="tree_sitter_python", known_gaps="refuses some line breaks behind a colon or a dot within brackets",
+        aliases=("python3",), module="tree_sitter_python", serialises_all=True,
+        known_gaps="refuses some line breaks behind a colon or a dot within brackets",
     ),
     Language(
         name="javascript",

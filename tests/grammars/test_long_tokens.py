@@ -28,23 +28,27 @@ NEXT = (
 )  # fmt: skip
 
 
+def walk(grammar: Grammar, text: bytes, rng: random.Random, n_steps: int) -> None:
+    assert grammar.parse(text).first_error is None
+    state, written = grammar.parse(text).state, text
+    for _ in range(n_steps):
+        # Mostly plain words: those are what the shortest way is for.
+        piece = rng.choice(NEXT) if rng.random() < 0.5 else rng.choice(NEXT[:6])
+        after, whole = state.step(piece), grammar.start().step(written + piece)
+        assert (after is None) == (whole is None), (written[-60:], piece)
+        if after is None or whole is None:
+            break
+        assert after == whole and hash(after) == hash(whole), (written[-60:], piece)
+        state, written = after, written + piece
+
+
 @pytest.mark.parametrize("language", BEGINNINGS)
 def test_every_way_through_a_long_token_leads_to_the_same_state(language: str) -> None:
     grammar = grammar_for(language)
     rng = random.Random(f"long {language}")
     for text in BEGINNINGS[language]:
         for _ in range(12):
-            assert grammar.parse(text).first_error is None
-            state, written = grammar.parse(text).state, text
-            for _ in range(25):
-                # Mostly plain words: those are what the shortest way is for.
-                piece = rng.choice(NEXT) if rng.random() < 0.5 else rng.choice(NEXT[:6])
-                after, whole = state.step(piece), grammar.start().step(written + piece)
-                assert (after is None) == (whole is None), (written[-60:], piece)
-                if after is None or whole is None:
-                    break
-                assert after == whole and hash(after) == hash(whole), (written[-60:], piece)
-                state, written = after, written + piece
+            walk(grammar, text, rng, 25)
 
 
 WORD, LINE = b"word " * 400, b"word word\n" * 200
@@ -86,6 +90,33 @@ UNFINISHED = {
 }
 
 
+# Lines of comments, where what comes first is not decided before the line of code that follows.
+UNDECIDED = {
+    "python": (
+        b"class A:\n    def f(self):\n        # word word word word",
+        b"def f():\n    # word word\n    # word word word word",
+        b"if x:\n    y = 1  # word\n# word word word word",
+    ),
+    "yaml": (b"a:\n  # word word word word", b"a: [word word word word word"),
+    "haskell": (b"a = b\n  where\n  -- word word word word",),
+    "bash": (b"if a; then\n  # word word word word", b"echo word\\ word\\ word\\ word word"),
+    "rust": (b"fn a() {}\n/// word word word word", b"//! word word word word"),
+}
+
+
+@pytest.mark.parametrize("language", UNFINISHED)
+def test_every_way_through_a_token_of_a_few_words_leads_to_the_same_state(language: str) -> None:
+    grammar = grammar_for(language)
+    rng = random.Random(f"short {language}")
+    for text in UNFINISHED[language]:
+        begun = text[: text.index(b"word") + 20]
+        for _ in range(6):
+            walk(grammar, begun, rng, 16)
+    for text in UNDECIDED.get(language, ()):
+        for _ in range(12):
+            walk(grammar, text, rng, 16)
+
+
 @pytest.mark.parametrize("language", UNFINISHED)
 def test_a_grammar_that_has_learnt_nothing_yet_knows_how_a_long_token_ends(language: str) -> None:
     for text in UNFINISHED[language]:
@@ -111,6 +142,24 @@ def test_a_character_cut_in_two_goes_on_in_a_long_token(language: str) -> None:
         assert (cut is None) == (grammar.start().step(text + b"\xc3") is None)
         if cut is not None:
             assert cut.step(b"\xa9") == state.step("\xe9".encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"def f():\n    # ",
+        b"class A:\n    def f(self):\n        # one\n        # two ",
+        b"if x:\n    y = 1\n    # ",
+        b'if x:\n    y = """a\n',
+    ],
+)
+def test_a_character_cut_in_two_may_stand_in_a_comment_before_the_first_line_of_a_block(text: bytes) -> None:
+    state = grammar_for("python").parse(text).state
+    for character in ("é", "一", "😀"):
+        for n in range(1, len(character.encode())):
+            begun = state.step(character.encode()[:n])
+            assert begun is not None
+            assert begun.step(character.encode()[n:]) == state.step(character.encode())
 
 
 @pytest.mark.parametrize("language", ["python", "javascript", "go", "rust"])

@@ -10,6 +10,13 @@ import pytest
 from reading import texts
 from treegraft_grammars.constraint import grammar_for, new_grammar
 
+# Short words: names, beginnings of keywords, and some that with a quote behind them begin a string.
+WORDS = [
+    b" " + word + end
+    for word in (b"a", b"of", b"the", b"i", b"in", b"n", b"rb", b"r", b"L", b"u8")
+    for end in (b"", b'"', b"'", b"#")
+]
+
 
 def pieces(text: bytes) -> list[bytes]:
     return re.findall(rb"\s*(?:\w+|[^\w\s]+|$)", text)
@@ -20,6 +27,7 @@ def compare(language: str, n_files: int, n_rounds: int) -> None:
     seasoned = new_grammar(language)
     files = [text for _, text in texts(language, n_files, seed=12, max_size=6000)]
     everything = [piece for text in files for piece in pieces(text) if piece]
+    everything += WORDS * (len(everything) // 200 + 1)
     for text in files:
         state = seasoned.start()
         for place in sorted(rng.sample(range(len(text)), min(60, len(text)))):

@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <string.h>
 
 #include "ascii.h"
-#include "memo.h"
 
 void alike_free(AlikeTable *self) {
     free(self->entries);
@@ -32,6 +32,12 @@ static bool ends_in_name(const Text *text, uint32_t from) {
     return at < text->length && begins_word(text->bytes[at]);
 }
 
+/* A sign that nothing but words and numbers are looked for behind: none that begins an escape, a colour or a fraction. */
+static bool ends_in_operator(const Text *text, uint32_t from) {
+    uint8_t last = text->length > from ? text->bytes[text->length - 1] : 0;
+    return last && strchr("=+-*/<>!&|^~?:;,(){}[]", last);
+}
+
 /* The token at the read's place with one probe. */
 static Token read_with(Lexer *lexer, Tables *tables, Arena *arena, Text text, const Read *read, const Piece *probe) {
     memcpy((uint8_t *)text.bytes + text.length, probe->bytes, probe->length);
@@ -43,20 +49,21 @@ static Token read_with(Lexer *lexer, Tables *tables, Arena *arena, Text text, co
 
 static void set_token(Alike *self, const Lexer *lexer, const Tables *tables, const Token *token, uint32_t kind) {
     if (kind >= ALIKE_KINDS) return;
+    self->n_kinds = (uint16_t)(kind + 1);
     uint16_t symbol = token->keyword ? tables->abi->keyword_capture : token->symbol;
     self->tokens[kind].symbol = token->found ? symbol : ALIKE_NO_TOKEN;
     self->tokens[kind].spelled = token->found ? lexer->spelled : 0;
     self->tokens[kind].takes_all = lexer->furthest == lexer->text.length;
 }
 
-/* Reads the token at the read's place once with every probe, or with one that is known to be read alike: behind a name all
- * letters are, save those that were chosen because they differ, and all digits; and a probe is read like its first character
- * if no lexer looked beyond that. */
+/* Reads the token at the read's place once with every probe, or with one that is known to be read alike: behind a name or an
+ * operator all letters are, save those that were chosen because they differ, and all digits; and a probe is read like its
+ * first character if no lexer looked beyond that. */
 static void read_all(Alike *self, Lexer *lexer, Tables *tables, Arena *arena, const Probes *probes, Text text,
                      const Read *read) {
     uint64_t known[ALIKE_NOTHING];
     uint32_t n_known = 0;
-    bool is_name = ends_in_name(&text, read->offset);
+    bool is_simple = ends_in_operator(&text, read->offset) || ends_in_name(&text, read->offset);
     uint32_t any_letter = ALIKE_PROBES, any_digit = ALIKE_PROBES;
     for (uint32_t i = 0; i < probes->n_suffixes && i < ALIKE_PROBES && !arena->failed; i++) {
         const Piece *probe = &probes->suffixes[i];
@@ -64,10 +71,10 @@ static void read_all(Alike *self, Lexer *lexer, Tables *tables, Arena *arena, co
         uint32_t single = c < 0x80 ? probes->single[c] : ALIKE_PROBES; /* its first character alone */
         uint32_t none = ALIKE_PROBES, *model = &none;
         if (probe->length > 1 && single < i && self->decided[single]) model = &single;
-        if (is_name && single == i && i >= probes->n_chosen) model = is_letter(c) ? &any_letter : is_digit(c) ? &any_digit : &none;
+        if (is_simple && single == i && i >= probes->n_chosen) model = is_letter(c) ? &any_letter : is_digit(c) ? &any_digit : &none;
         if (*model < ALIKE_PROBES) {
             self->kinds[i] = self->kinds[*model];
-            self->decided[i] = model == &single; /* another letter may be the next one of a word that a scanner knows */
+            self->decided[i] = model == &single; /* another letter may be the next one of a word that a lexer knows */
             continue;
         }
         if (model != &none) *model = i;
@@ -130,7 +137,7 @@ static const Alike *look_up(AlikeTable *self, Lexer *lexer, Tables *tables, Aren
     uint64_t bytes;
     Text text = beginning->text;
     AbiLexMode mode = tables_lex_mode(tables, read->state);
-    if (!memo_text_key(text, read->offset, beginning->n_word, beginning->n_after, &bytes)) return NULL;
+    if (!memo_text_key(text, read->offset, beginning->ordinary, beginning->n_after, &bytes)) return NULL;
     uint64_t quiet_key = hash_mix(bytes ^ (uint64_t)mode.lex_state << 32);
     uint64_t key = hash_mix(quiet_key ^ arena->scans[read->scan].hash ^ ((uint64_t)mode.external_lex_state << 16 | 1));
     if (!self->entries) self->entries = calloc(ALIKE_ENTRIES, sizeof *self->entries);
@@ -152,11 +159,9 @@ static const Alike *look_up(AlikeTable *self, Lexer *lexer, Tables *tables, Aren
 }
 
 static void strike(const Probes *probes, const bool *is_struck, const bool *decided, bool *alive, bool *dead) {
-    for (uint32_t i = 0; i < ALIKE_PROBES && i < probes->n_suffixes; i++) {
-        if (!is_struck[i]) continue;
-        alive[i] = false;
-        if (decided[i] && probes->suffixes[i].length == 1) dead[*probes->suffixes[i].bytes] = true;
-    }
+    for (uint32_t i = 0; i < ALIKE_PROBES; i++) alive[i] &= !is_struck[i];
+    for (uint32_t i = 0; i < probes->n_single; i++)
+        if (is_struck[i] && decided[i]) dead[*probes->suffixes[i].bytes] = true;
 }
 
 bool alike_refuse(AlikeTable *self, Lexer *lexer, Tables *tables, Arena *arena, const Probes *probes,
@@ -176,7 +181,7 @@ bool alike_refuse(AlikeTable *self, Lexer *lexer, Tables *tables, Arena *arena, 
         const uint16_t *row = tables_row(tables, state);
         bool takes[ALIKE_NOTHING + 1];
         memset(takes, true, sizeof takes);
-        for (uint32_t kind = 0; kind < ALIKE_KINDS; kind++) {
+        for (uint32_t kind = 0; kind < entry->n_kinds; kind++) {
             uint16_t symbol = entry->tokens[kind].symbol, spelled = entry->tokens[kind].spelled;
             takes[kind] = symbol != ALIKE_NO_TOKEN && (row[symbol] || (spelled && row[spelled]));
         }

@@ -4,17 +4,19 @@
 #ifndef TREEGRAFT_ALIKE_H
 #define TREEGRAFT_ALIKE_H
 
+#include "memo.h"
 #include "probe.h"
 #include "run.h"
 
 /* Probes beyond the first ALIKE_PROBES are alike to nothing. */
-enum { ALIKE_PROBES = 192, ALIKE_ENTRIES = 1 << 10, ALIKE_PLACES = 1 << 14, ALIKE_KINDS = 64, ALIKE_NOTHING = 0xFF, ALIKE_NO_TOKEN = 0xFFFF };
+enum { ALIKE_PROBES = 192, ALIKE_ENTRIES = 1 << 11, ALIKE_PLACES = 1 << 14, ALIKE_KINDS = 64, ALIKE_NOTHING = 0xFF, ALIKE_NO_TOKEN = 0xFFFF };
 
 /* What the lexers make of all probes behind the same bytes. */
 typedef struct {
     uint64_t key;
     uint32_t column;             /* not 0: holds in this column only, counted from 1 */
     uint16_t state;              /* not 0: holds in this LR state only */
+    uint16_t n_kinds;            /* of `tokens` */
     uint8_t kinds[ALIKE_PROBES]; /* equal for probes that are read as equal tokens */
     bool decided[ALIKE_PROBES];  /* whatever follows the probe */
     struct {
@@ -39,7 +41,7 @@ void alike_free(AlikeTable *self);
 /* What is about to be followed by probes. */
 typedef struct {
     Text text;        /* without probe, with room for one */
-    uint32_t n_word;  /* see memo.h */
+    Ordinary ordinary; /* before the last `n_after` bytes, see memo.h */
     uint32_t n_after;
 } Beginning;
 

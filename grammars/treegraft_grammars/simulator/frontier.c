@@ -80,7 +80,7 @@ Frontier *frontier_make(Arena *arena, const VersionSet *pending, const Text *tex
     self->column = text_column(text, start);
     self->n_readings = pending->n;
     self->n_tail = n_tail;
-    self->in_token = false;
+    self->n_token = 0;
     self->readings = (Reading *)(self + 1);
     self->tail = (uint8_t *)(self->readings + pending->n);
     if (n_tail) memcpy(self->tail, text->bytes + start, n_tail);
@@ -159,7 +159,7 @@ static bool read_on(Simulator *simulator, const Frontier *self, const uint8_t *d
     if (!simulator_go(simulator)) return false;
     if (simulator->run.witness) {
         /* It needs no end: anything that it goes on with will do. */
-        if (self->in_token) simulator->probes.closer = simulator->probes.single['a'];
+        if (self->n_token) simulator->probes.closer = simulator->probes.single['a'];
         return true;
     }
     return simulator->run.pending.n && witness_known(simulator, *text);
@@ -169,55 +169,60 @@ static bool read_on(Simulator *simulator, const Frontier *self, const uint8_t *d
  * about one is worth knowing. */
 enum { LOOK_BACK = 256 };
 
-static bool is_plain(uint8_t c) {
-    return c == ' ' || c == ',' || c == '.' || is_word(c);
+/* What ends no long token: letters, digits and blanks, and of a very long one signs of prose. */
+static bool is_plain(uint8_t c, bool is_very_long) {
+    return c == ' ' || is_word(c) || (is_very_long && (c == ',' || c == '.'));
 }
 
+/* Signs that neither end a token nor begin what stands in the middle of a string (${a}), so that a word may follow them. */
+static bool is_sign_in_prose(uint8_t c) { return c && strchr(".,:;-=+*?![", c); }
+
 /* Whether the first word of the tail's last line has ended: words that end a heredoc stand alone in their line. */
-static bool is_inside_line(const Frontier *self) {
+static bool is_inside_line(const Frontier *self, bool is_very_long) {
     uint32_t from = self->n_tail > LOOK_BACK ? self->n_tail - LOOK_BACK : 0;
     const uint8_t *line = memrchr(self->tail + from, '\n', self->n_tail - from);
-    if (!line) return self->n_tail > LOOK_BACK;
+    if (!line && from) return true;
     const uint8_t *end = self->tail + self->n_tail;
-    for (line++; line < end && (*line == ' ' || *line == '\t'); line++) {}
-    while (line < end && *line != ' ' && *line != '.' && *line != ',') line++;
+    for (line = line ? line + 1 : self->tail; line < end && (*line == ' ' || *line == '\t'); line++) {}
+    while (line < end && (*line == '\t' || !is_plain(*line, is_very_long) || is_word(*line))) line++;
     return line < end;
 }
 
-/* Whether `data` goes on with the long token that the tail ends in. Letters, digits and blanks after one of them end no
- * token of this length in any grammar. */
+/* Whether `data` goes on with the long token that the tail ends in. Words and blanks end no token that holds such already, in
+ * any grammar, but for a word with a blank behind a backslash. */
 static bool keeps_in_token(const Frontier *self, const uint8_t *data, uint32_t length) {
-    if (!self->in_token || !is_plain(self->tail[self->n_tail - 1])) return false;
+    bool is_very_long = self->n_token >= LOOK_BACK;
+    if (!self->n_token) return false;
+    uint8_t last = self->tail[self->n_tail - 1];
+    if (!is_plain(last, is_very_long) && !(is_sign_in_prose(last) && is_word(*data))) return false;
     for (uint32_t i = 0; i < length; i++)
-        if (!is_plain(data[i])) return false;
-    return is_inside_line(self);
-}
-
-/* Whether a token of the run begins after blanks at `offset` and holds the rest of the text. */
-static bool is_in_token(const Run *run, const Text *text, uint32_t offset) {
-    if (!run->long_end || run->long_end < text->length || run->long_start < offset) return false;
-    for (uint32_t i = offset; i < run->long_start; i++)
-        if (text->bytes[i] > ' ') return false;
-    return true;
+        if (!is_plain(data[i], is_very_long)) return false;
+    const uint8_t *token = self->tail + self->n_tail - self->n_token;
+    if (!is_very_long && (!memchr(token, ' ', self->n_token) || memchr(token, '\\', self->n_token))) return false;
+    return is_inside_line(self, is_very_long);
 }
 
 /* The same when `data` may end it: reads on once, to the end that helped last. All of the text being in the token, it is
  * read to the end of the text without the probe, too, so nothing else is undecided. */
 static bool stays_in_token(Simulator *simulator, const Frontier *self, const Text *text) {
-    if (!self->in_token || simulator->probes.n_suffixes == 0) return false;
+    if (simulator->probes.n_suffixes == 0) return false;
     Piece probe = simulator->probes.suffixes[simulator->probes.closer];
     memcpy((uint8_t *)text->bytes + text->length, probe.bytes, probe.length);
     Text longer = *text;
     longer.length += probe.length;
     simulator_begin(simulator, self->arena, RUN_WITNESS, longer, text->length + 1);
     simulator_add_readings(simulator, self);
-    return simulator_go(simulator) && simulator->run.witness &&
-           is_in_token(&simulator->run, text, self->readings[0].offset);
+    const Run *run = &simulator->run;
+    bool is_read = simulator_go(simulator) && run->witness;
+    return is_read && run->long_start == self->n_tail - self->n_token && run->long_end >= text->length;
 }
 
-/* What the lexer need not find out again about the token that the tail ends in. */
+/* What the lexer need not find out again about the token that the tail ends in, if it is all that the tail holds. */
 static void begin_token(LongToken *long_token, const Frontier *self, const Text *text) {
     const Reading *it = &self->readings[0];
+    if (!self->n_token) return;
+    for (uint32_t i = it->offset; i < self->n_tail - self->n_token; i++)
+        if (self->tail[i] > ' ') return;
     *long_token = (LongToken){.is_begun = true, .state = self->arena->nodes[it->node].state, .offset = it->offset,
                               .scan = it->scan, .n_undecided = self->n_tail,
                               .n_shared = text->length - utf8_partial(text->bytes, text->length)};
@@ -227,27 +232,29 @@ static void begin_token(LongToken *long_token, const Frontier *self, const Text 
 static Frontier *after_reading(Simulator *simulator, const Frontier *self, const Text *text) {
     const Run *run = &simulator->run;
     Frontier *made = frontier_make(self->arena, &run->pending, text, self->base);
-    if (made) made->in_token = run->pending.n == 1 && is_in_token(run, text, run->pending.at[0].offset);
+    if (made && run->pending.n == 1 && run->long_end >= text->length && run->long_start >= run->pending.at[0].offset)
+        made->n_token = text->length - run->long_start;
     return made;
 }
 
 static Frontier *go_on(const Frontier *self, const Text *text) {
-    VersionSet same = {.n = 1};
+    VersionSet same;
     const Reading *it = &self->readings[0];
+    same.n = 1;
     same.at[0] = (Version){.node = it->node, .scan = it->scan, .offset = it->offset, .last = it->last};
     Frontier *made = frontier_make(self->arena, &same, text, self->base);
-    if (made) made->in_token = true;
+    if (made) made->n_token = text->length - (self->n_tail - self->n_token);
     return made;
 }
 
 Frontier *frontier_step(Simulator *simulator, const Frontier *self, const uint8_t *data, uint32_t length) {
     Text text;
     LongToken *long_token = &simulator->lexer.long_token;
-    if (self->in_token) {
+    if (self->n_token) {
         if (!join(simulator, self, data, length, &text)) return NULL;
         if (keeps_in_token(self, data, length)) return go_on(self, &text);
         begin_token(long_token, self, &text);
-        if (stays_in_token(simulator, self, &text)) {
+        if (long_token->is_begun && stays_in_token(simulator, self, &text)) {
             long_token->is_begun = false;
             return go_on(self, &text);
         }
@@ -349,7 +356,7 @@ uint32_t frontier_reach(Simulator *simulator, const Frontier *self, const uint8_
         run->between = note_place;
         run->listener = &notes;
     }
-    if (self->in_token) begin_token(&simulator->lexer.long_token, self, &text);
+    begin_token(&simulator->lexer.long_token, self, &text);
     bool is_sure = simulator_go(simulator);
     simulator->lexer.long_token.is_begun = false;
     uint32_t reach = notes.known ? length + 1 - notes.verdict : run->accepted ? length + 1 : 0;

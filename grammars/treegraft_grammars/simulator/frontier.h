@@ -25,7 +25,7 @@ typedef struct {
     uint32_t column;      /* its column in code points */
     uint32_t n_readings;
     uint32_t n_tail;
-    bool in_token;        /* the tail is blanks and one long token that is not at its end: a comment, a string */
+    uint32_t n_token;     /* bytes at the tail's end that are a long token which is not at its end: a comment, a string; or 0 */
     Reading *readings;
     uint8_t *tail;
 } Frontier;

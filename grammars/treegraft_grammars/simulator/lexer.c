@@ -181,21 +181,35 @@ static void payload_drop(Lexer *self, const Tables *tables) {
         tables->abi->external.destroy(self->payload);
     self->payload = NULL;
     self->payload_made = false;
+    self->n_serialized = 0;
 }
 
 void lexer_free(Lexer *self, const Tables *tables) { payload_drop(self, tables); }
 
-/* Puts the scanner into the state `scan`, always from a new payload: deserialising over a used one is not always a
- * reset (Python keeps `inside_interpolated_string`, Bash the number of heredocs), and states must not depend on what
- * other branches did before. */
+/* More may be cut off: scanners serialise no more than there is room for. */
+enum { SERIALIZED_SHORT = 64 };
+
+/* The scanner's state, as `serialized`; how many bytes. */
+static uint32_t payload_save(Lexer *self, const Tables *tables) {
+    uint32_t length = tables->abi->external.serialize ? tables->abi->external.serialize(self->payload, self->serialized) : 0;
+    if (self->serialises_all && length <= SERIALIZED_SHORT) self->n_serialized = length;
+    return length;
+}
+
+/* Puts the scanner into the state `scan`. It is in it already where it went on to it itself and keeps nothing else. If not,
+ * always from a new payload: deserialising over a used one is not always a reset (Python keeps
+ * `inside_interpolated_string`, Bash the number of heredocs), and states must not depend on what other branches did before. */
 static void payload_load(Lexer *self, const Tables *tables, const Arena *arena, uint32_t scan) {
+    const Scan *wanted = &arena->scans[scan];
+    uint32_t n = self->n_serialized;
+    self->n_serialized = 0;
+    if (n && n == wanted->length && !memcmp(self->serialized, arena->scan_bytes + wanted->start, n)) return;
     payload_drop(self, tables);
     self->payload = tables->abi->external.create ? tables->abi->external.create() : NULL;
     self->payload_made = true;
-    const Scan *bytes = &arena->scans[scan];
     if (tables->abi->external.deserialize)
-        tables->abi->external.deserialize(self->payload, bytes->length ? arena->scan_bytes + bytes->start : NULL,
-                                          bytes->length);
+        tables->abi->external.deserialize(self->payload, wanted->length ? arena->scan_bytes + wanted->start : NULL,
+                                          wanted->length);
 }
 
 void lexer_set_text(Lexer *self, Text text) {
@@ -240,8 +254,9 @@ static bool scan_external(Lexer *self, Tables *tables, Arena *arena, uint16_t ex
     found = abi->external.scan(self->payload, &self->abi, valid);
     self->can_escape = false;
     finish(self);
+    if (!found && !self->serialises_all) return false;
+    uint32_t length = payload_save(self, tables);
     if (!found) return false;
-    unsigned length = abi->external.serialize ? abi->external.serialize(self->payload, self->serialized) : 0;
     token->scan = arena_scan(arena, self->serialized, length);
     token->symbol = abi->external.symbols[self->abi.result_symbol];
     return true;
@@ -435,6 +450,31 @@ bool lexer_finds_nothing(Lexer *self, Tables *tables, Arena *arena, uint16_t sta
     return mode.external_lex_state == 0 ||
            (!scan_external(self, tables, arena, mode.external_lex_state, offset, scan, &token) && !self->touched &&
             !arena->failed);
+}
+
+bool lexer_reads_word(Lexer *self, const Tables *tables, uint16_t state, uint32_t offset, uint32_t start) {
+    uint16_t word = tables->abi->keyword_capture;
+    if (word == 0) return false;
+    self->touched = false;
+    go_to(self, offset);
+    bool found = tables->abi->lex(&self->abi, tables_lex_mode(tables, state).lex_state);
+    finish(self);
+    return found && self->abi.result_symbol == word && self->token_start == start;
+}
+
+bool lexer_reads_letter(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t scan, uint8_t letter) {
+    bool is_word_always = true;
+    uint64_t n_hangs = self->n_hangs;
+    lexer_set_text(self, (Text){.bytes = &letter, .length = 1, .column = 1});
+    bool is_quiet = lexer_finds_nothing(self, tables, arena, state, 0, scan); /* it looks no further */
+    for (uint8_t sign = '!'; sign < 0x7F && is_word_always; sign++) {
+        if (is_word(sign)) continue;
+        const uint8_t bytes[] = {letter, sign, 'a'};
+        lexer_set_text(self, (Text){.bytes = bytes, .length = sizeof bytes, .column = 1});
+        is_word_always = lexer_reads_word(self, tables, state, 0, 0) &&
+                         (is_quiet || lexer_finds_nothing(self, tables, arena, state, 0, scan));
+    }
+    return !lexer_has_hung(self, arena, n_hangs) && is_word_always;
 }
 
 /* Keywords are many, ASCII and short: they need none of what a document needs. */

@@ -73,10 +73,12 @@ typedef struct {
     SeenToken *seen;       /* SEEN_TOKENS slots, of one arena; whoever lends it takes it back when a text goes */
     bool hides_tokens;     /* the scanner finds some tokens only when it is asked for all there are */
     uint32_t horizon;      /* not 0: bytes behind a token's beginning that must tell what it is, see `lexer_read` */
+    bool serialises_all;   /* the scanner keeps nothing that it does not serialise */
     void *payload;
     bool payload_made;
-    uint64_t n_hangs;
+    uint32_t n_serialized; /* bytes of `serialized` that the payload is known to be in the state of; 0 if it is not known */
     char serialized[ABI_SERIALIZED_MAX];
+    uint64_t n_hangs;
 } Lexer;
 
 void lexer_init(Lexer *self, const Tables *tables);
@@ -93,6 +95,12 @@ bool lexer_has_hung(const Lexer *self, Arena *arena, uint64_t n_hangs);
 
 /* Whether the external scanner finds nothing at `offset` in the mode of `state`, whatever follows the text. */
 bool lexer_finds_nothing(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t offset, uint32_t scan);
+
+/* Whether the main lexer in the mode of `state` makes an ordinary word of what it finds at `start`, read from `offset`. */
+bool lexer_reads_word(Lexer *self, const Tables *tables, uint16_t state, uint32_t offset, uint32_t start);
+
+/* Whether `letter` begins such a word whatever sign follows it, and is no business of the external scanner. Sets the text. */
+bool lexer_reads_letter(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t scan, uint8_t letter);
 
 /* Code points between the last line break before `offset` and `offset`. */
 uint32_t text_column(const Text *text, uint32_t offset);

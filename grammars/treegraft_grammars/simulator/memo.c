@@ -14,23 +14,60 @@ static bool remembers(const Arena *arena, const VersionSet *pending, bool is_one
     return false;
 }
 
-/* Bytes at the end that are an ordinary word: one that begins no keyword or other spelling of the grammar, alone or with
- * what stands before it. Such words differ in nothing that a grammar tells apart but the kinds of their characters. */
-static uint32_t ordinary_word(const Probes *probes, const uint8_t *bytes, uint32_t length) {
+static bool are_blanks(const uint8_t *bytes, uint32_t n) {
+    while (n && (bytes[n - 1] == ' ' || bytes[n - 1] == '\t' || bytes[n - 1] == '\n')) n--;
+    return n == 0;
+}
+
+/* Bytes of the word at the end; 0 if there is none. */
+static uint32_t last_word(const uint8_t *bytes, uint32_t length) {
     uint32_t n = 0;
     while (n < length && is_word(bytes[length - n - 1])) n++;
-    if (n < MIN_WORD || !begins_word(bytes[length - n])) return 0;
+    return n && begins_word(bytes[length - n]) ? n : 0;
+}
+
+/* Whether that word is an ordinary one: it begins no keyword or other spelling of the grammar, alone or with what stands
+ * before it. Such words differ in nothing that a grammar tells apart but the kinds of their characters. */
+static bool is_ordinary(const Probes *probes, const uint8_t *bytes, uint32_t length, uint32_t n) {
     /* Behind these a word may be digits of a colour or of a character, a few of which are taken apart from the rest. */
     uint8_t before = n < length ? bytes[length - n - 1] : ' ';
-    if (before >= 0x80 || before == '#' || before == '\\') return 0;
+    if (before >= 0x80 || before == '#' || before == '\\') return false;
     for (uint32_t k = n; k <= length && k <= probes->max_literal; k++) {
         uint32_t from, to;
         probes_range(probes, bytes + length - k, k, &from, &to);
-        if (from < to) return 0;
+        if (from < to) return false;
         probes_range_small(probes, bytes + length - k, k, &from, &to);
-        if (from < to) return 0;
+        if (from < to) return false;
     }
-    return n;
+    return true;
+}
+
+/* Whether `letter` is read as a word in the mode of `state`, whatever sign follows: others may begin a string. */
+static bool is_plain(Memo *self, Lexer *lexer, Tables *tables, Arena *arena, uint16_t state, uint32_t scan, uint8_t letter) {
+    AbiLexMode mode = tables_lex_mode(tables, state);
+    uint64_t key = (uint64_t)mode.lex_state << 32 | (uint32_t)mode.external_lex_state << 16 | (uint32_t)letter << 8 | 2;
+    uint64_t *known = &self->letters[hash_mix(key) & (MEMO_LETTERS - 1)];
+    if ((*known | 1) != (key | 1)) *known = key | lexer_reads_letter(lexer, tables, arena, state, scan, letter);
+    return *known & 1;
+}
+
+/* Whether the word at the end is a name or keyword and nothing else: in modes that read it as one and would see no more in
+ * it behind a blank (end if), and with a letter that begins no string itself (rb"). */
+static bool is_name(Memo *self, Lexer *lexer, Tables *tables, Arena *arena, const VersionSet *pending, Text text, uint32_t n) {
+    uint8_t *end = (uint8_t *)text.bytes + text.length;
+    const uint8_t *word = end - n;
+    *end = ' ';
+    text.length++;
+    for (uint32_t i = 0; i < pending->n; i++) {
+        const Version *version = &pending->at[i];
+        uint16_t state = arena->nodes[version->node].state;
+        lexer_set_text(lexer, text);
+        if (!lexer_reads_word(lexer, tables, state, version->offset, (uint32_t)(word - text.bytes)) || lexer->touched) return false;
+        uint32_t k = 0;
+        while (k < n && (is_digit(word[k]) || !is_plain(self, lexer, tables, arena, state, version->scan, word[k]))) k++;
+        if (k == n) return false;
+    }
+    return true;
 }
 
 /* Digits at the end that are an ordinary number: nothing but blanks before it, and not 0 first. Such numbers differ in
@@ -39,9 +76,7 @@ static uint32_t ordinary_number(const uint8_t *bytes, uint32_t length) {
     uint32_t n = 0;
     while (n < length && is_digit(bytes[length - n - 1])) n++;
     if (n == 0 || n == 2 || bytes[length - n] == '0') return 0;
-    for (uint32_t i = 0; i < length - n; i++)
-        if (bytes[i] != ' ' && bytes[i] != '\t' && bytes[i] != '\n') return 0;
-    return n;
+    return are_blanks(bytes, length - n) ? n : 0;
 }
 
 /* Tells apart what differs among ordinary words and numbers. */
@@ -56,15 +91,15 @@ static uint32_t kinds_of(const uint8_t *word, uint32_t n) {
     return 0x8000 | kinds;
 }
 
-bool memo_text_key(Text text, uint32_t from, uint32_t n_word, uint32_t n_after, uint64_t *key) {
-    uint32_t length = text.length - from;
+bool memo_text_key(Text text, uint32_t from, Ordinary ordinary, uint32_t n_after, uint64_t *key) {
+    uint32_t length = text.length - from, n = ordinary.n;
     const uint8_t *bytes = text.bytes + from;
     if (length > MAX_BYTES || utf8_partial(text.bytes, text.length)) return false;
-    if (length < n_word + n_after) n_word = 0; /* reading begins inside the word */
-    uint64_t hash = hash_bytes(bytes, n_word ? length - n_word - n_after : length);
-    if (n_word) {
-        hash = hash_mix(hash ^ (0x10000u | kinds_of(bytes + length - n_word - n_after, n_word)));
-        hash = hash_mix(hash ^ hash_bytes(bytes + length - n_after, n_after));
+    if (length < n + n_after) n = 0; /* reading begins inside the word */
+    uint64_t hash = hash_bytes(bytes, n ? length - n - n_after : length);
+    if (n) {
+        uint32_t kinds = ordinary.is_name ? 0x20000u : 0x10000u | kinds_of(bytes + length - n - n_after, n);
+        hash = hash_mix(hash_mix(hash ^ kinds) ^ hash_bytes(bytes + length - n_after, n_after));
     }
     bool at_line_start = from > 0 ? bytes[-1] == '\n' : text.column == 0;
     *key = hash_mix(hash ^ ((uint64_t)at_line_start << 1 | (from == 0 && text.at_file_start)));
@@ -82,20 +117,23 @@ static bool may_be_tag_name(const Tables *tables, const Arena *arena, const Vers
     return memchr(bytes, '<', length) != NULL;
 }
 
-bool memo_ask(const Tables *tables, const Probes *probes, const Arena *arena, const VersionSet *pending, Text text,
-              MemoQuestion *question) {
+bool memo_ask(Memo *self, Lexer *lexer, Tables *tables, const Probes *probes, Arena *arena, const VersionSet *pending,
+              Text text, MemoQuestion *question) {
     uint32_t from = text.length;
     for (uint32_t i = 0; i < pending->n; i++)
         if (pending->at[i].offset < from) from = pending->at[i].offset;
     *question = (MemoQuestion){.tables = tables, .arena = arena, .pending = pending};
     const uint8_t *bytes = text.bytes + from;
     uint32_t length = text.length - from;
-    bool is_number = length && is_digit(bytes[length - 1]);
-    if (!remembers(arena, pending, begins_word) && !may_be_tag_name(tables, arena, pending, bytes, length))
-        question->n_word = ordinary_word(probes, bytes, length);
-    if (is_number && !question->n_word && !remembers(arena, pending, is_digit))
-        question->n_word = ordinary_number(bytes, length);
-    if (!memo_text_key(text, from, question->n_word, 0, &question->text)) return false;
+    uint32_t n_word = last_word(bytes, length);
+    Ordinary *ordinary = &question->ordinary;
+    if (n_word && are_blanks(bytes, length - n_word) && is_name(self, lexer, tables, arena, pending, text, n_word)) question->n_name = n_word;
+    if ((n_word >= MIN_WORD || question->n_name) && !remembers(arena, pending, begins_word) &&
+        !may_be_tag_name(tables, arena, pending, bytes, length) && is_ordinary(probes, bytes, length, n_word))
+        *ordinary = (Ordinary){n_word, question->n_name};
+    if (length && !ordinary->n && is_digit(bytes[length - 1]) && !remembers(arena, pending, is_digit))
+        ordinary->n = ordinary_number(bytes, length);
+    if (!memo_text_key(text, from, *ordinary, 0, &question->text)) return false;
     question->column = text_column(&text, from);
     uint64_t offsets = 0;
     for (uint32_t i = 0; i < pending->n; i++) offsets += hash_mix(pending->at[i].offset - from + 1);

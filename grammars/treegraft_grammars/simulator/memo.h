@@ -9,12 +9,20 @@
 #include "probe.h"
 #include "run.h"
 
-enum { MEMO_VERDICTS = 1 << 15, MEMO_DEPTHS = 1 << 12 };
+enum { MEMO_VERDICTS = 1 << 15, MEMO_DEPTHS = 1 << 12, MEMO_LETTERS = 1 << 11 };
 
 typedef struct {
     uint64_t verdicts[MEMO_VERDICTS]; /* key, its first bit replaced by the verdict; 0 while free */
     uint64_t depths[MEMO_DEPTHS];     /* key of the tops of the stacks, its last 16 bits replaced by what was looked at */
+    uint64_t letters[MEMO_LETTERS];   /* a mode of the lexers, a letter, and whether that is a word of no special meaning */
 } Memo;
+
+/* Bytes that are an ordinary word or number, of which what kinds of characters it has is all that matters; of a name not even
+ * that. */
+typedef struct {
+    uint32_t n; /* 0: there is none */
+    bool is_name;
+} Ordinary;
 
 /* One question: is there a witness for these versions over this text? */
 typedef struct {
@@ -23,17 +31,19 @@ typedef struct {
     const VersionSet *pending;
     uint64_t text; /* hash of all that matters of the text, its column aside */
     uint32_t column;
-    uint32_t n_word; /* bytes at its end that are an ordinary word or number */
+    Ordinary ordinary; /* at its end */
+    uint32_t n_name;   /* bytes at its end that the main lexer reads as a name in all versions, which may be a keyword; or 0 */
 } MemoQuestion;
 
-/* Hash of all that matters of a text from `from` on, its column aside; before the last `n_after` bytes of it stands an
- * ordinary word or number of `n_word` bytes. False when nothing about this text can be remembered: it is too long, or ends
+/* Hash of all that matters of a text from `from` on, its column aside; `ordinary` stands before the last `n_after`
+ * bytes of it. False when nothing about this text can be remembered: it is too long, or ends
  * inside a character. */
-bool memo_text_key(Text text, uint32_t from, uint32_t n_word, uint32_t n_after, uint64_t *key);
+bool memo_text_key(Text text, uint32_t from, Ordinary ordinary, uint32_t n_after, uint64_t *key);
 
-/* False when verdicts about this text cannot be remembered: it is too long, or ends inside a character. */
-bool memo_ask(const Tables *tables, const Probes *probes, const Arena *arena, const VersionSet *pending, Text text,
-              MemoQuestion *question);
+/* False when verdicts about this text cannot be remembered: it is too long, or ends inside a character. There must be room
+ * behind it. */
+bool memo_ask(Memo *self, Lexer *lexer, Tables *tables, const Probes *probes, Arena *arena, const VersionSet *pending,
+              Text text, MemoQuestion *question);
 
 /* 1 and 0 are verdicts; -1: not known. */
 int memo_recall(const Memo *self, const MemoQuestion *question);

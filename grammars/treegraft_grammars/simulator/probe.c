@@ -80,7 +80,10 @@ static bool find_keywords_with(KeywordSearch *self, uint32_t length, uint8_t c) 
     uint16_t symbol = keyword_spelled(self->tables->abi, self->word, length + 1, &advanced);
     if (!advanced) return true;
     if (symbol) {
-        if (self->n_spellings[symbol] == MAX_SPELLINGS) return true;
+        if (self->n_spellings[symbol] == MAX_SPELLINGS) {
+            self->probes->is_endless = true;
+            return true;
+        }
         self->n_spellings[symbol]++;
         if (!self->tables->banned_keyword[symbol] && !add_literal(self->probes, self->word, length + 1, symbol)) return false;
     }
@@ -174,6 +177,7 @@ bool probes_init(Probes *self, Lexer *lexer, const Tables *tables) {
     self->n_chosen = self->n_suffixes;
     for (uint8_t c = ' '; c < 0x7F; c++)
         if (self->single[c] == 0xFFFF && !add_single(self, c)) return false;
+    self->n_single = self->n_suffixes;
     for (uint32_t i = 0; i < N_SUFFIXES; i++) {
         if (!SUFFIXES[i][1]) continue;
         order[i] = (uint16_t)self->n_suffixes;

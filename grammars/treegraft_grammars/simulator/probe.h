@@ -15,10 +15,12 @@ typedef struct {
     Piece *literals; /* spellings of terminals and keywords, sorted by bytes */
     uint32_t n_literals, cap_literals;
     uint32_t max_literal;
+    bool is_endless; /* a terminal has more spellings than there are literals of it */
     bool folds_case; /* some keywords may be written in capitals; their literals have small letters */
     Piece *suffixes; /* general continuations: among them each printable character alone */
     uint32_t n_suffixes, cap_suffixes;
     uint32_t n_chosen;    /* single characters at the front of `suffixes` that were not added for completeness */
+    uint32_t n_single;    /* all single characters there */
     uint32_t n_general;   /* those of every grammar; behind them the grammar's own */
     uint16_t single[128]; /* of each printable character: which suffix it is, alone */
     uint16_t *order; /* indices of suffixes; the one that helped last comes first */

@@ -53,7 +53,7 @@ static uint32_t horizon_of(const Repair *self, uint32_t origin) {
     return self->text.length - origin > HORIZON ? origin + HORIZON : self->text.length;
 }
 
-static bool witness_unknown(Simulator *simulator, Text text) { return witness_search(simulator, text, 0); }
+static bool witness_unknown(Simulator *simulator, Text text) { return witness_search(simulator, text, (Ordinary){0}); }
 
 /* A search writes behind the text, so no tokens may be remembered of it, and what stood there must come back. */
 static bool is_witnessed(Repair *self, Text text, bool (*search)(Simulator *, Text)) {

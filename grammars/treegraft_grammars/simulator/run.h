@@ -2,6 +2,8 @@
 #ifndef TREEGRAFT_RUN_H
 #define TREEGRAFT_RUN_H
 
+#include <string.h>
+
 #include "arena.h"
 #include "lexer.h"
 #include "tables.h"
@@ -14,7 +16,7 @@ typedef struct {
     bool guessing; /* beyond what later text can still change */
 } Version;
 
-enum { RUN_MAX_VERSIONS = 96, RUN_LONG_TOKEN = 256, RUN_LONGEST_NAME = 256, RUN_TAG_ENTRIES = 8 };
+enum { RUN_MAX_VERSIONS = 96, RUN_LONG_TOKEN = 24, RUN_LONGEST_NAME = 256, RUN_TAG_ENTRIES = 8 };
 
 typedef struct {
     uint32_t n;
@@ -105,6 +107,12 @@ uint32_t stack_depth(const Tables *tables, const Arena *arena, uint32_t node, ui
 
 /* Statements on the stack that lack what must follow. */
 uint32_t stack_unfinished(const Tables *tables, const Arena *arena, uint32_t node);
+
+/* A copy of the versions that there are, not of the room for more. */
+static inline void versions_copy(VersionSet *self, const VersionSet *from) {
+    self->n = from->n;
+    memcpy(self->at, from->at, from->n * sizeof *from->at);
+}
 
 /* Adds a version to a set, merging it with one that differs in its past only. */
 void versions_add(VersionSet *self, Arena *arena, Version version);

@@ -15,13 +15,13 @@ enum { MAX_BYTES = 16 << 10, MIN_PROBES = 48, PREFERRED = 1, LONG_TEXT = 24, COS
 typedef struct {
     Simulator *simulator;
     Text text;          /* without probe */
-    VersionSet pending; /* what probes are read from */
+    const VersionSet *pending; /* what probes are read from */
     const VersionSet *whole; /* not NULL: what a probe that helped must be read from, too */
     uint32_t from;      /* where the first undecided token begins */
     uint32_t n_probes;
     uint64_t n_bytes;
     bool is_confirmed;  /* the last probe helped, if not the whole */
-    uint32_t n_word;    /* bytes that are an ordinary word or number, before the last `n_after` */
+    Ordinary ordinary;  /* before the last `n_after` bytes */
     uint32_t n_after;
     bool dead[256];     /* first bytes of probes that cannot help, whatever follows them */
 } Search;
@@ -45,7 +45,7 @@ static bool holds(Search *self, const uint8_t *probe, uint32_t length) {
     memcpy((uint8_t *)text.bytes + text.length, probe, length);
     uint32_t mark = text.length + 1;
     text.length += length;
-    if (!reads(self, &self->pending, text, mark)) {
+    if (!reads(self, self->pending, text, mark)) {
         /* All lexers had seen enough with this byte. */
         if (length == 1 && !self->simulator->lexer.touched_ever) self->dead[*probe] = true;
         return false;
@@ -68,9 +68,8 @@ typedef struct {
 /* Adds the least of the single characters in `among`: digits before letters. */
 static void add_live(Live *live, const Probes *probes, const bool *among) {
     uint8_t least = 0xFF;
-    for (uint32_t i = 0; i < ALIKE_PROBES && i < probes->n_suffixes; i++)
-        if (among[i] && probes->suffixes[i].length == 1 && *probes->suffixes[i].bytes < least)
-            least = *probes->suffixes[i].bytes;
+    for (uint32_t i = 0; i < probes->n_single; i++)
+        if (among[i] && *probes->suffixes[i].bytes < least) least = *probes->suffixes[i].bytes;
     if (least < 0x7F && live->n < MAX_LIVE) live->bytes[live->n++] = least;
 }
 
@@ -136,7 +135,7 @@ static void learn(Search *self, const Failure *failure, bool *alive, Live *live)
     Simulator *simulator = self->simulator;
     bool struck[ALIKE_PROBES];
     memcpy(struck, alive, sizeof struck);
-    Beginning beginning = {self->text, self->n_word, self->n_after};
+    Beginning beginning = {self->text, self->ordinary, self->n_after};
     if (failure->is_general)
         alike_strike(&simulator->alike, &simulator->lexer, &simulator->tables, simulator->run.arena, &simulator->probes,
                      &beginning, &failure->trace, failure->idx, alive, self->dead);
@@ -149,10 +148,10 @@ static void learn(Search *self, const Failure *failure, bool *alive, Live *live)
 static bool refuse(Search *self, bool learns, bool *alive, Live *live) {
     Simulator *simulator = self->simulator;
     const Probes *probes = &simulator->probes;
-    Beginning beginning = {self->text, self->n_word, self->n_after};
+    Beginning beginning = {self->text, self->ordinary, self->n_after};
     Refusals it;
     if (!alike_refuse(&simulator->alike, &simulator->lexer, &simulator->tables, simulator->run.arena, probes, &beginning,
-                      &self->pending, learns, &it, alive, self->dead))
+                      self->pending, learns, &it, alive, self->dead))
         return false;
     for (uint32_t place = 0; live && place < probes->n_suffixes; place++) {
         uint32_t idx = probes->order[place];
@@ -232,7 +231,7 @@ static bool by_literal(Search *self) {
 /* A copy, since probing may move the arena's bytes. */
 static uint32_t copy_scan(const Search *self, uint32_t idx, uint8_t *bytes) {
     const Arena *arena = self->simulator->run.arena;
-    const Scan *scan = &arena->scans[self->pending.at[idx].scan];
+    const Scan *scan = &arena->scans[self->pending->at[idx].scan];
     if (scan->length) memcpy(bytes, arena->scan_bytes + scan->start, scan->length);
     return scan->length;
 }
@@ -263,7 +262,7 @@ static bool is_visible(uint8_t c) { return c > ' ' && c < 0x7F; }
 
 /* Scanners remember what must come: heredoc words, names of open tags, delimiters of raw strings. */
 static bool by_scanner_words(Search *self) {
-    for (uint32_t i = 0; i < self->pending.n; i++) {
+    for (uint32_t i = 0; i < self->pending->n; i++) {
         uint8_t bytes[ABI_SERIALIZED_MAX], word[LONGEST_WORD];
         uint32_t n_bytes = copy_scan(self, i, bytes);
         for (uint32_t at = 0; at < n_bytes;) {
@@ -296,9 +295,9 @@ static bool by_scanner_words(Search *self) {
 /* A closing tag ends as the open one did: one whose name is to come now, or one that is only beginning. */
 static bool by_open_tags(Search *self, bool is_begun) {
     Run *run = &self->simulator->run;
-    for (uint32_t i = 0; i < self->pending.n && run->tables->tags.closer; i++) {
+    for (uint32_t i = 0; i < self->pending->n && run->tables->tags.closer; i++) {
         bool is_closing;
-        uint32_t typed, open = run_open_tag(run, self->pending.at[i].node, &is_closing, &typed);
+        uint32_t typed, open = run_open_tag(run, self->pending->at[i].node, &is_closing, &typed);
         if (is_closing != is_begun || open == ARENA_ANY || typed == ARENA_ANY) continue;
         uint8_t name[RUN_LONGEST_NAME];
         uint32_t n = run->arena->scans[open].length, n_typed = run->arena->scans[typed].length;
@@ -349,11 +348,11 @@ static bool by_indentation(Search *self) {
         column = 0;
     }
     uint8_t seen[256] = {0};
-    self->n_word = 0;
+    self->ordinary = (Ordinary){0};
     self->n_bytes = self->n_probes = 0; /* few columns, and each with few words: the search above must not use it up */
     bool found = false;
     uint32_t base = self->text.length;
-    for (uint32_t i = 0; i < self->pending.n && !found; i++) {
+    for (uint32_t i = 0; i < self->pending->n && !found; i++) {
         uint8_t bytes[ABI_SERIALIZED_MAX];
         uint32_t n_bytes = copy_scan(self, i, bytes), n_zeros = 0;
         while (n_zeros < n_bytes && bytes[n_zeros] == 0) n_zeros++;
@@ -380,15 +379,34 @@ static bool by_indentation(Search *self) {
     return found;
 }
 
+/* Whether what comes next is what a string holds. */
+static bool are_in_strings(const Search *self) {
+    Run *run = &self->simulator->run;
+    uint32_t i = 0;
+    for (; i < self->pending->n; i++) {
+        uint16_t state = run->arena->nodes[self->pending->at[i].node].state;
+        if (!tables_row(run->tables, state)[run->tables->layout.string]) return false;
+    }
+    return i;
+}
+
 /* Only where the undecided bytes hold a line break, and where the last line may be one that layout does not count, being
  * blank or a comment: elsewhere it would be tried in vain. */
 static bool may_be_before_indentation(const Search *self) {
     const uint8_t *bytes = self->text.bytes + self->from;
     uint32_t n = self->text.length - self->from, n_last = 0;
     if (!self->simulator->tables.layout.enabled) return memchr(bytes, '\n', n) != NULL;
+    if (are_in_strings(self)) return false;
     if (memchr(bytes, '#', n)) return true;
     while (n_last < n && (bytes[n - n_last - 1] == ' ' || bytes[n - n_last - 1] == '\t')) n_last++;
     return n_last < n && bytes[n - n_last - 1] == '\n';
+}
+
+/* What a long text could end with last. */
+static bool by_closer(Search *self) {
+    const Probes *probes = &self->simulator->probes;
+    Piece closer = probes->suffixes[probes->closer];
+    return holds(self, closer.bytes, closer.length);
 }
 
 /* What ends the grammar's long tokens is among the continuations of its own. */
@@ -407,8 +425,8 @@ static bool is_whole(Search *self) {
     Run *run = &self->simulator->run;
     Lexer *lexer = &self->simulator->lexer;
     lexer_set_text(lexer, self->text);
-    for (uint32_t i = 0; i < self->pending.n; i++) {
-        const Version *version = &self->pending.at[i];
+    for (uint32_t i = 0; i < self->pending->n; i++) {
+        const Version *version = &self->pending->at[i];
         uint64_t n_hangs = lexer->n_hangs;
         Token token = lexer_read(lexer, run->tables, run->arena, run->arena->nodes[version->node].state, version->offset, version->scan);
         if (lexer_has_hung(lexer, run->arena, n_hangs) || !token.found || token.end < self->text.length) return false;
@@ -421,7 +439,7 @@ static bool search(Search *self) {
     uint8_t last = length ? self->text.bytes[length - 1] : ' ';
     bool is_blank = last == ' ' || last == '\n' || last == '\t' || last == '\r' || last == '\f';
     /* Tried last, what ends a heredoc would be beyond the bytes that may be read again. */
-    if (is_long(self) && (by_own(self) || by_scanner_words(self))) return true;
+    if (is_long(self) && (by_closer(self) || by_own(self) || by_scanner_words(self))) return true;
     if (by_open_tags(self, true) || by_overlap(self)) return true;
     Live live = {.n = 0};
     if (by_suffix(self, &live)) return true;
@@ -470,13 +488,14 @@ static bool search_partial(Search *self, uint32_t n_partial) {
         found = holds(self, &final, 1);
         self->text.length += 1;
         memset(self->dead, 0, sizeof self->dead);
-        if (!found && i % 16 == 0) found = by_suffix(self, NULL);
+        /* What ends a comment must fit the lines around it: for that, one character is as good as another. */
+        if (!found && i % 16 == 0) found = i ? by_suffix(self, NULL) : search(self);
     }
     return found;
 }
 
 static void search_from(Search *self, const VersionSet *versions) {
-    self->pending = *versions;
+    self->pending = versions;
     memset(self->dead, 0, sizeof self->dead);
     self->from = self->text.length;
     for (uint32_t i = 0; i < versions->n; i++)
@@ -490,10 +509,12 @@ static bool is_narrow(const Run *run, uint32_t from) {
     return run->dead.n && run->died_at > from + MAX_AGAIN && run->died_at <= run->text.length;
 }
 
-bool witness_search(Simulator *simulator, Text text, uint32_t n_word) {
+bool witness_search(Simulator *simulator, Text text, Ordinary ordinary) {
     Run *run = &simulator->run;
-    VersionSet pending = run->pending, dead = run->dead;
-    Search self = {.simulator = simulator, .text = text, .n_word = n_word};
+    VersionSet pending, dead;
+    versions_copy(&pending, &run->pending);
+    versions_copy(&dead, &run->dead);
+    Search self = {.simulator = simulator, .text = text, .ordinary = ordinary};
     search_from(&self, &pending);
     simulator->counters.n_searches++;
     uint32_t n_partial = utf8_partial(text.bytes, text.length);
@@ -514,15 +535,50 @@ bool witness_search(Simulator *simulator, Text text, uint32_t n_word) {
     }
     if (!found) found = n_partial ? search_partial(&self, n_partial) : is_again ? search_again(&self) : search(&self);
     memcpy((uint8_t *)text.bytes + text.length - n_partial, saved, n_partial);
-    run->pending = pending;
+    versions_copy(&run->pending, &pending);
     return found;
+}
+
+static bool takes_any(Tables *tables, const Probes *probes, uint16_t state, uint32_t from, uint32_t to) {
+    const uint16_t *row = tables_row(tables, state);
+    while (from < to && !row[probes->literals[from].symbol]) from++;
+    return from < to;
+}
+
+/* Whether a version at a name is of no use: whatever follows, that becomes a name or a keyword, and its state takes neither. */
+static bool is_refused_name(Simulator *simulator, const Version *version, Text text, uint32_t n_name) {
+    Tables *tables = &simulator->tables;
+    const Probes *probes = &simulator->probes;
+    Lexer *lexer = &simulator->lexer;
+    Arena *arena = simulator->run.arena;
+    const uint8_t *name = text.bytes + text.length - n_name;
+    uint16_t state = arena->nodes[version->node].state;
+    uint32_t from, to;
+    if (tables_row(tables, state)[tables->abi->keyword_capture]) return false;
+    probes_range(probes, name, n_name, &from, &to);
+    if (takes_any(tables, probes, state, from, to)) return false;
+    probes_range_small(probes, name, n_name, &from, &to);
+    if (takes_any(tables, probes, state, from, to)) return false;
+    uint64_t n_hangs = lexer->n_hangs;
+    lexer_set_text(lexer, text);
+    bool is_quiet = lexer_finds_nothing(lexer, tables, arena, state, version->offset, version->scan);
+    return !lexer_has_hung(lexer, arena, n_hangs) && is_quiet;
+}
+
+static bool are_refused_names(Simulator *simulator, Text text, uint32_t n_name) {
+    const VersionSet *pending = &simulator->run.pending;
+    if (n_name == 0 || simulator->probes.is_endless) return false;
+    uint32_t i = 0;
+    while (i < pending->n && is_refused_name(simulator, &pending->at[i], text, n_name)) i++;
+    return i == pending->n;
 }
 
 bool witness_known(Simulator *simulator, Text text) {
     Run *run = &simulator->run;
     MemoQuestion question;
-    if (!memo_ask(&simulator->tables, &simulator->probes, run->arena, &run->pending, text, &question))
-        return witness_search(simulator, text, 0);
+    if (!memo_ask(&simulator->memo, &simulator->lexer, &simulator->tables, &simulator->probes, run->arena, &run->pending, text,
+                  &question))
+        return witness_search(simulator, text, (Ordinary){0});
     int known = memo_recall(&simulator->memo, &question);
     if (known >= 0) return known;
     uint32_t from = text.length;
@@ -540,7 +596,7 @@ bool witness_known(Simulator *simulator, Text text) {
         lexer->asked_column = false;
     }
     uint64_t n_exhausted = simulator->counters.n_exhausted;
-    bool found = witness_search(simulator, text, question.n_word);
+    bool found = !are_refused_names(simulator, text, question.n_name) && witness_search(simulator, text, question.ordinary);
     /* A search that hit a bound says nothing about other places. */
     if (simulator->counters.n_exhausted == n_exhausted)
         memo_learn(&simulator->memo, &question, (uint32_t)(top - run->lowest), lexer->asked_column, found);

@@ -8,8 +8,8 @@
 enum { WITNESS_ROOM = 1200, WITNESS_PROBE = 900 };
 
 /* After a RUN_READ over `text` (in the simulator's buffer) that saw no witness by itself: tries probes behind it.
- * Leaves `run.pending` as it was. `n_word`: bytes at the end that are an ordinary word, see memo.h; 0 if not known. */
-bool witness_search(Simulator *simulator, Text text, uint32_t n_word);
+ * Leaves `run.pending` as it was. `ordinary`: what the text ends with, see memo.h; nothing if not known. */
+bool witness_search(Simulator *simulator, Text text, Ordinary ordinary);
 
 /* The same, from memory where the same was asked before. */
 bool witness_known(Simulator *simulator, Text text);
