@@ -32,10 +32,10 @@ static bool ends_in_name(const Text *text, uint32_t from) {
     return at < text->length && begins_word(text->bytes[at]);
 }
 
-/* A sign that nothing but words and numbers are looked for behind: none that begins an escape, a colour or a fraction. */
-static bool ends_in_operator(const Text *text, uint32_t from) {
+/* A sign or blank behind which all words are alike: none that begins an escape, a colour or a name of another kind. */
+static bool ends_in_sign(const Text *text, uint32_t from) {
     uint8_t last = text->length > from ? text->bytes[text->length - 1] : 0;
-    return last && strchr("=+-*/<>!&|^~?:;,(){}[]", last);
+    return last && strchr("=+-*/<>!&|^~?:;,.(){}[]'\"` \t\n", last);
 }
 
 /* The token at the read's place with one probe. */
@@ -56,14 +56,14 @@ static void set_token(Alike *self, const Lexer *lexer, const Tables *tables, con
     self->tokens[kind].takes_all = lexer->furthest == lexer->text.length;
 }
 
-/* Reads the token at the read's place once with every probe, or with one that is known to be read alike: behind a name or an
- * operator all letters are, save those that were chosen because they differ, and all digits; and a probe is read like its
+/* Reads the token at the read's place once with every probe, or with one that is known to be read alike: behind a name or a
+ * sign all letters are, save those that were chosen because they differ, and all digits; and a probe is read like its
  * first character if no lexer looked beyond that. */
 static void read_all(Alike *self, Lexer *lexer, Tables *tables, Arena *arena, const Probes *probes, Text text,
                      const Read *read) {
     uint64_t known[ALIKE_NOTHING];
     uint32_t n_known = 0;
-    bool is_simple = ends_in_operator(&text, read->offset) || ends_in_name(&text, read->offset);
+    bool is_simple = ends_in_sign(&text, read->offset) || ends_in_name(&text, read->offset);
     uint32_t any_letter = ALIKE_PROBES, any_digit = ALIKE_PROBES;
     for (uint32_t i = 0; i < probes->n_suffixes && i < ALIKE_PROBES && !arena->failed; i++) {
         const Piece *probe = &probes->suffixes[i];

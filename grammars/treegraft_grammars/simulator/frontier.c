@@ -159,7 +159,7 @@ static bool read_on(Simulator *simulator, const Frontier *self, const uint8_t *d
     if (!simulator_go(simulator)) return false;
     if (simulator->run.witness) {
         /* It needs no end: anything that it goes on with will do. */
-        if (self->n_token) simulator->probes.closer = simulator->probes.single['a'];
+        if (self->n_token) probes_close_with(&simulator->probes, (const uint8_t *)"a", 1);
         return true;
     }
     return simulator->run.pending.n && witness_known(simulator, *text);
@@ -167,7 +167,7 @@ static bool read_on(Simulator *simulator, const Frontier *self, const uint8_t *d
 
 /* Lexers have no memory, so each check reads all of a long token again, 100 KB in a millisecond. What is cheap to know
  * about one is worth knowing. */
-enum { LOOK_BACK = 256 };
+enum { LOOK_BACK = 256, FEW_WORDS = 24 };
 
 /* What ends no long token: letters, digits and blanks, and of a very long one signs of prose. */
 static bool is_plain(uint8_t c, bool is_very_long) {
@@ -189,7 +189,7 @@ static bool is_inside_line(const Frontier *self, bool is_very_long) {
 }
 
 /* Whether `data` goes on with the long token that the tail ends in. Words and blanks end no token that holds such already, in
- * any grammar, but for a word with a blank behind a backslash. */
+ * any grammar, but for a word with a blank behind a backslash and short ones that are several words (not in). */
 static bool keeps_in_token(const Frontier *self, const uint8_t *data, uint32_t length) {
     bool is_very_long = self->n_token >= LOOK_BACK;
     if (!self->n_token) return false;
@@ -198,6 +198,7 @@ static bool keeps_in_token(const Frontier *self, const uint8_t *data, uint32_t l
     for (uint32_t i = 0; i < length; i++)
         if (!is_plain(data[i], is_very_long)) return false;
     const uint8_t *token = self->tail + self->n_tail - self->n_token;
+    if (self->n_token < FEW_WORDS && (is_word(*token) || *token >= 0x80)) return false;
     if (!is_very_long && (!memchr(token, ' ', self->n_token) || memchr(token, '\\', self->n_token))) return false;
     return is_inside_line(self, is_very_long);
 }
@@ -205,11 +206,11 @@ static bool keeps_in_token(const Frontier *self, const uint8_t *data, uint32_t l
 /* The same when `data` may end it: reads on once, to the end that helped last. All of the text being in the token, it is
  * read to the end of the text without the probe, too, so nothing else is undecided. */
 static bool stays_in_token(Simulator *simulator, const Frontier *self, const Text *text) {
-    if (simulator->probes.n_suffixes == 0) return false;
-    Piece probe = simulator->probes.suffixes[simulator->probes.closer];
-    memcpy((uint8_t *)text->bytes + text->length, probe.bytes, probe.length);
+    const Probes *probes = &simulator->probes;
+    if (probes->n_closer == 0) return false;
+    memcpy((uint8_t *)text->bytes + text->length, probes->closer, probes->n_closer);
     Text longer = *text;
-    longer.length += probe.length;
+    longer.length += probes->n_closer;
     simulator_begin(simulator, self->arena, RUN_WITNESS, longer, text->length + 1);
     simulator_add_readings(simulator, self);
     const Run *run = &simulator->run;
@@ -217,10 +218,10 @@ static bool stays_in_token(Simulator *simulator, const Frontier *self, const Tex
     return is_read && run->long_start == self->n_tail - self->n_token && run->long_end >= text->length;
 }
 
-/* What the lexer need not find out again about the token that the tail ends in, if it is all that the tail holds. */
+/* What the lexer need not find out again about the token that the tail ends in, if it is long and all that the tail holds. */
 static void begin_token(LongToken *long_token, const Frontier *self, const Text *text) {
     const Reading *it = &self->readings[0];
-    if (!self->n_token) return;
+    if (self->n_token < FEW_WORDS) return;
     for (uint32_t i = it->offset; i < self->n_tail - self->n_token; i++)
         if (self->tail[i] > ' ') return;
     *long_token = (LongToken){.is_begun = true, .state = self->arena->nodes[it->node].state, .offset = it->offset,

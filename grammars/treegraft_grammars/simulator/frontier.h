@@ -25,7 +25,7 @@ typedef struct {
     uint32_t column;      /* its column in code points */
     uint32_t n_readings;
     uint32_t n_tail;
-    uint32_t n_token;     /* bytes at the tail's end that are a long token which is not at its end: a comment, a string; or 0 */
+    uint32_t n_token;     /* bytes at the tail's end that are one token of RUN_LONG_TOKEN or more, not yet at its end; or 0 */
     Reading *readings;
     uint8_t *tail;
 } Frontier;

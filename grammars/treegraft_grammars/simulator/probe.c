@@ -219,6 +219,12 @@ void probes_prefer(Probes *self, uint32_t place) {
     self->order[0] = winner;
 }
 
+void probes_close_with(Probes *self, const uint8_t *bytes, uint32_t length) {
+    if (length > LONGEST_CLOSER) return;
+    memmove(self->closer, bytes, length);
+    self->n_closer = length;
+}
+
 void probes_range(const Probes *self, const uint8_t *bytes, uint32_t length, uint32_t *from, uint32_t *to) {
     uint32_t low = 0, high = self->n_literals;
     while (low < high) {

@@ -11,6 +11,8 @@ typedef struct {
     uint16_t symbol; /* the terminal that is spelled like this; 0 if unknown */
 } Piece;
 
+enum { LONGEST_CLOSER = 32 };
+
 typedef struct {
     Piece *literals; /* spellings of terminals and keywords, sorted by bytes */
     uint32_t n_literals, cap_literals;
@@ -24,7 +26,8 @@ typedef struct {
     uint32_t n_general;   /* those of every grammar; behind them the grammar's own */
     uint16_t single[128]; /* of each printable character: which suffix it is, alone */
     uint16_t *order; /* indices of suffixes; the one that helped last comes first */
-    uint16_t closer; /* the suffix that a long undecided text could end with last */
+    uint8_t closer[LONGEST_CLOSER]; /* what a long undecided text could end with last */
+    uint32_t n_closer;
     uint32_t cap_order;
 } Probes;
 
@@ -35,6 +38,9 @@ void probes_free(Probes *self);
 /* Adds a general continuation (copied). */
 bool probes_add_suffix(Probes *self, const uint8_t *bytes, uint32_t length);
 void probes_prefer(Probes *self, uint32_t place); /* in `order` */
+
+/* Remembers what a long text could end with, if it is not too long itself. */
+void probes_close_with(Probes *self, const uint8_t *bytes, uint32_t length);
 
 /* Literals that begin with these bytes: [*from, *to). */
 void probes_range(const Probes *self, const uint8_t *bytes, uint32_t length, uint32_t *from, uint32_t *to);

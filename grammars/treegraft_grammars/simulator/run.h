@@ -16,7 +16,7 @@ typedef struct {
     bool guessing; /* beyond what later text can still change */
 } Version;
 
-enum { RUN_MAX_VERSIONS = 96, RUN_LONG_TOKEN = 24, RUN_LONGEST_NAME = 256, RUN_TAG_ENTRIES = 8 };
+enum { RUN_MAX_VERSIONS = 96, RUN_LONG_TOKEN = 8, RUN_LONGEST_NAME = 256, RUN_TAG_ENTRIES = 8 };
 
 typedef struct {
     uint32_t n;

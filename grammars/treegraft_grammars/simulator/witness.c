@@ -34,6 +34,9 @@ static bool reads(Search *self, const VersionSet *versions, Text text, uint32_t 
     return simulator_go(simulator) && simulator->run.witness;
 }
 
+/* A long undecided text is the inside of something that ends with a word, or of a comment or string. */
+static bool is_long(const Search *self) { return self->text.length - self->from > LONG_TEXT; }
+
 /* Whether the text followed by `probe` has a token that reaches beyond the text. */
 static bool holds(Search *self, const uint8_t *probe, uint32_t length) {
     Text text = self->text;
@@ -51,11 +54,10 @@ static bool holds(Search *self, const uint8_t *probe, uint32_t length) {
         return false;
     }
     self->is_confirmed = true;
-    return !self->whole || reads(self, self->whole, text, mark);
+    if (self->whole && !reads(self, self->whole, text, mark)) return false;
+    if (is_long(self)) probes_close_with(&self->simulator->probes, probe, length);
+    return true;
 }
-
-/* A long undecided text is the inside of something that ends with a word, or of a comment or string. */
-static bool is_long(const Search *self) { return self->text.length - self->from > LONG_TEXT; }
 
 /* Single characters after which the lexers wanted more: paths to search on. */
 enum { MAX_LIVE = 2 };
@@ -183,7 +185,6 @@ static bool by_suffix(Search *self, Live *live) {
         uint32_t n_probes = self->n_probes;
         if (holds(self, probe.bytes, probe.length)) {
             probes_prefer(probes, place);
-            if (is_long(self)) probes->closer = (uint16_t)idx;
             return true;
         }
         if (self->n_probes == n_probes) continue; /* known to be dead, or out of budget */
@@ -405,19 +406,15 @@ static bool may_be_before_indentation(const Search *self) {
 /* What a long text could end with last. */
 static bool by_closer(Search *self) {
     const Probes *probes = &self->simulator->probes;
-    Piece closer = probes->suffixes[probes->closer];
-    return holds(self, closer.bytes, closer.length);
+    return probes->n_closer && holds(self, probes->closer, probes->n_closer);
 }
 
 /* What ends the grammar's long tokens is among the continuations of its own. */
 static bool by_own(Search *self) {
-    Probes *probes = &self->simulator->probes;
-    for (uint32_t i = probes->n_general; i < probes->n_suffixes; i++) {
-        if (!holds(self, probes->suffixes[i].bytes, probes->suffixes[i].length)) continue;
-        if (is_long(self)) probes->closer = (uint16_t)i;
-        return true;
-    }
-    return false;
+    const Probes *probes = &self->simulator->probes;
+    uint32_t i = probes->n_general;
+    while (i < probes->n_suffixes && !holds(self, probes->suffixes[i].bytes, probes->suffixes[i].length)) i++;
+    return i < probes->n_suffixes;
 }
 
 /* Whether what is undecided is a token as it stands. */
