@@ -102,6 +102,7 @@ static void fill(Alike *self, Lexer *lexer, Tables *tables, Arena *arena, const 
                  bool is_quiet) {
     lexer->asked_column = lexer->asked_state = false;
     lexer->is_quiet[0] = lexer->is_quiet[1] = is_quiet;
+    lexer->wants_taken = true;
     /* What is decided without a probe is the same with all of them. */
     uint64_t n_hangs = lexer->n_hangs;
     Token bare = read_with(lexer, tables, arena, text, read, &(Piece){.bytes = (const uint8_t *)""});
@@ -115,7 +116,7 @@ static void fill(Alike *self, Lexer *lexer, Tables *tables, Arena *arena, const 
         lexer->is_quiet[0] = knows;
         if (!arena->failed) read_all(self, lexer, tables, arena, probes, text, read);
     }
-    lexer->is_quiet[0] = lexer->is_quiet[1] = false;
+    lexer->is_quiet[0] = lexer->is_quiet[1] = lexer->wants_taken = false;
     if (arena->failed) memset(self->kinds, ALIKE_NOTHING, sizeof self->kinds);
     arena->failed = false;
     self->state = lexer->asked_state ? read->state : 0;

@@ -313,6 +313,7 @@ static Token read_in_view(Lexer *self, Tables *tables, Arena *arena, uint16_t st
         }
         /* Nothing the state takes was found up to the end of the text: what else begins here would be refused. */
         if (in_error_mode && self->main_touched && mode.external_lex_state == 0 && !self->seen) break;
+        if (is_decided && self->wants_taken) break;
         bool touched = self->touched;
         self->touched = false;
         go_to(self, offset);
@@ -462,17 +463,21 @@ bool lexer_reads_word(Lexer *self, const Tables *tables, uint16_t state, uint32_
     return found && self->abi.result_symbol == word && self->token_start == start;
 }
 
-bool lexer_reads_letter(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t scan, uint8_t letter) {
-    bool is_word_always = true;
+bool lexer_reads_letter(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t scan, bool is_behind_blank,
+                        uint8_t letter) {
+    uint8_t bytes[] = {' ', letter, '!', 'a'};
+    uint32_t start = is_behind_blank ? 0 : 1;
+    Text text = {.bytes = bytes, .length = 2, .column = 1};
     uint64_t n_hangs = self->n_hangs;
-    lexer_set_text(self, (Text){.bytes = &letter, .length = 1, .column = 1});
-    bool is_quiet = lexer_finds_nothing(self, tables, arena, state, 0, scan); /* it looks no further */
+    lexer_set_text(self, text);
+    bool is_quiet = lexer_finds_nothing(self, tables, arena, state, start, scan), is_word_always = true; /* it looks no further */
+    text.length = sizeof bytes;
     for (uint8_t sign = '!'; sign < 0x7F && is_word_always; sign++) {
         if (is_word(sign)) continue;
-        const uint8_t bytes[] = {letter, sign, 'a'};
-        lexer_set_text(self, (Text){.bytes = bytes, .length = sizeof bytes, .column = 1});
-        is_word_always = lexer_reads_word(self, tables, state, 0, 0) &&
-                         (is_quiet || lexer_finds_nothing(self, tables, arena, state, 0, scan));
+        bytes[2] = sign;
+        lexer_set_text(self, text);
+        is_word_always = lexer_reads_word(self, tables, state, start, 1) &&
+                         (is_quiet || lexer_finds_nothing(self, tables, arena, state, start, scan));
     }
     return !lexer_has_hung(self, arena, n_hangs) && is_word_always;
 }

@@ -62,6 +62,7 @@ typedef struct {
     bool touched_ever;     /* since somebody last set it to false */
     bool asked_state;      /* the same: a token depended on the LR state beyond its lexing mode and keywords */
     bool asked_column;     /* the same: the grammar asked for a column */
+    bool wants_taken;      /* the error state's token need not be told if the state cannot take it */
     bool is_quiet[2];      /* in the mode of the state, of the error state: the scanner is known to find nothing */
     uint16_t spelled;      /* the keyword that the last word is spelled like, whether it fits or not; 0 if none */
     uint32_t n_idle;       /* advances at the end of the text since `lexer_begin` */
@@ -100,7 +101,8 @@ bool lexer_finds_nothing(Lexer *self, Tables *tables, Arena *arena, uint16_t sta
 bool lexer_reads_word(Lexer *self, const Tables *tables, uint16_t state, uint32_t offset, uint32_t start);
 
 /* Whether `letter` begins such a word whatever sign follows it, and is no business of the external scanner. Sets the text. */
-bool lexer_reads_letter(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t scan, uint8_t letter);
+bool lexer_reads_letter(Lexer *self, Tables *tables, Arena *arena, uint16_t state, uint32_t scan, bool is_behind_blank,
+                        uint8_t letter);
 
 /* Code points between the last line break before `offset` and `offset`. */
 uint32_t text_column(const Text *text, uint32_t offset);

@@ -43,11 +43,14 @@ static bool is_ordinary(const Probes *probes, const uint8_t *bytes, uint32_t len
 }
 
 /* Whether `letter` is read as a word in the mode of `state`, whatever sign follows: others may begin a string. */
-static bool is_plain(Memo *self, Lexer *lexer, Tables *tables, Arena *arena, uint16_t state, uint32_t scan, uint8_t letter) {
+static bool is_plain(Memo *self, Lexer *lexer, Tables *tables, Arena *arena, uint16_t state, uint32_t scan,
+                     bool is_behind_blank, uint8_t letter) {
     AbiLexMode mode = tables_lex_mode(tables, state);
-    uint64_t key = (uint64_t)mode.lex_state << 32 | (uint32_t)mode.external_lex_state << 16 | (uint32_t)letter << 8 | 2;
+    uint64_t key = (uint64_t)mode.lex_state << 32 | (uint32_t)mode.external_lex_state << 16 | (uint32_t)letter << 8;
+    key |= 4 | (uint64_t)is_behind_blank << 1;
     uint64_t *known = &self->letters[hash_mix(key) & (MEMO_LETTERS - 1)];
-    if ((*known | 1) != (key | 1)) *known = key | lexer_reads_letter(lexer, tables, arena, state, scan, letter);
+    if ((*known | 1) != (key | 1))
+        *known = key | lexer_reads_letter(lexer, tables, arena, state, scan, is_behind_blank, letter);
     return *known & 1;
 }
 
@@ -63,8 +66,10 @@ static bool is_name(Memo *self, Lexer *lexer, Tables *tables, Arena *arena, cons
         uint16_t state = arena->nodes[version->node].state;
         lexer_set_text(lexer, text);
         if (!lexer_reads_word(lexer, tables, state, version->offset, (uint32_t)(word - text.bytes)) || lexer->touched) return false;
+        bool is_behind_blank = text.bytes + version->offset < word;
         uint32_t k = 0;
-        while (k < n && (is_digit(word[k]) || !is_plain(self, lexer, tables, arena, state, version->scan, word[k]))) k++;
+        while (k < n && (is_digit(word[k]) || !is_plain(self, lexer, tables, arena, state, version->scan, is_behind_blank, word[k])))
+            k++;
         if (k == n) return false;
     }
     return true;
