@@ -165,7 +165,7 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("html",),
         extensions=(".html", ".htm", ".xhtml"),
         module="tree_sitter_html",
-        probes=(*_rests("<!DOCTYPE html>", 11)[2:], "-->"),
+        probes=(*_rests("<!DOCTYPE html>", 11)[2:], "-->", "--->"),
         extra=MORE, known_gaps="XML declarations, characters that are no letters after inline elements, blanks after a last unclosed element",
     ),
     Language(

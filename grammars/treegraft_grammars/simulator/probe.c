@@ -73,6 +73,11 @@ static void find_alphabet(KeywordSearch *self, Lexer *lexer) {
 
 static bool find_keywords(KeywordSearch *self, uint32_t length);
 
+static void note_endless(Probes *self, uint16_t symbol) {
+    if (self->n_endless < MOST_ENDLESS) self->endless[self->n_endless] = symbol;
+    self->n_endless++;
+}
+
 /* The keywords that go on with `c`. */
 static bool find_keywords_with(KeywordSearch *self, uint32_t length, uint8_t c) {
     bool advanced;
@@ -80,11 +85,11 @@ static bool find_keywords_with(KeywordSearch *self, uint32_t length, uint8_t c) 
     uint16_t symbol = keyword_spelled(self->tables->abi, self->word, length + 1, &advanced);
     if (!advanced) return true;
     if (symbol) {
-        if (self->n_spellings[symbol] == MAX_SPELLINGS) {
-            self->probes->is_endless = true;
+        if (self->n_spellings[symbol] > MAX_SPELLINGS) return true;
+        if (++self->n_spellings[symbol] > MAX_SPELLINGS) {
+            note_endless(self->probes, symbol);
             return true;
         }
-        self->n_spellings[symbol]++;
         if (!self->tables->banned_keyword[symbol] && !add_literal(self->probes, self->word, length + 1, symbol)) return false;
     }
     return find_keywords(self, length + 1);

@@ -11,13 +11,14 @@ typedef struct {
     uint16_t symbol; /* the terminal that is spelled like this; 0 if unknown */
 } Piece;
 
-enum { LONGEST_CLOSER = 32 };
+enum { LONGEST_CLOSER = 32, MOST_ENDLESS = 8 };
 
 typedef struct {
     Piece *literals; /* spellings of terminals and keywords, sorted by bytes */
     uint32_t n_literals, cap_literals;
     uint32_t max_literal;
-    bool is_endless; /* a terminal has more spellings than there are literals of it */
+    uint16_t endless[MOST_ENDLESS]; /* terminals with more spellings than there are literals of them */
+    uint32_t n_endless;             /* more than MOST_ENDLESS: there are too many to tell */
     bool folds_case; /* some keywords may be written in capitals; their literals have small letters */
     Piece *suffixes; /* general continuations: among them each printable character alone */
     uint32_t n_suffixes, cap_suffixes;

@@ -216,7 +216,7 @@ static bool by_literal(Search *self) {
     uint16_t states[RUN_MAX_VERSIONS];
     uint32_t n_states = run->died_token >= self->text.length ? run->dead.n : 0;
     for (uint32_t i = 0; i < n_states; i++) states[i] = run->arena->nodes[run->dead.at[i].node].state;
-    bool alive[ALIKE_PROBES];
+    bool alive[ALIKE_PROBES] = {false}; /* only what is dead matters */
     Failure failure = last_failure(self, idx);
     learn(self, &failure, alive, NULL);
     for (uint32_t i = 0; i < probes->n_literals; i++) {
@@ -556,6 +556,8 @@ static bool is_refused_name(Simulator *simulator, const Version *version, Text t
     if (takes_any(tables, probes, state, from, to)) return false;
     probes_range_small(probes, name, n_name, &from, &to);
     if (takes_any(tables, probes, state, from, to)) return false;
+    for (uint32_t i = 0; i < probes->n_endless; i++)
+        if (tables_row(tables, state)[probes->endless[i]]) return false;
     uint64_t n_hangs = lexer->n_hangs;
     lexer_set_text(lexer, text);
     bool is_quiet = lexer_finds_nothing(lexer, tables, arena, state, version->offset, version->scan);
@@ -564,7 +566,7 @@ static bool is_refused_name(Simulator *simulator, const Version *version, Text t
 
 static bool are_refused_names(Simulator *simulator, Text text, uint32_t n_name) {
     const VersionSet *pending = &simulator->run.pending;
-    if (n_name == 0 || simulator->probes.is_endless) return false;
+    if (n_name == 0 || simulator->probes.n_endless > MOST_ENDLESS) return false;
     uint32_t i = 0;
     while (i < pending->n && is_refused_name(simulator, &pending->at[i], text, n_name)) i++;
     return i == pending->n;
