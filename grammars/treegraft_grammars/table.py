@@ -69,7 +69,7 @@ LANGUAGES: tuple[Language, ...] = (
         file_names=("SConstruct", "SConscript", "wscript", ".pythonrc", ".pythonstartup"),
         interpreters=("python", "pypy"),
         aliases=("python3",), module="tree_sitter_python", serialises_all=True,
-        known_gaps="refuses some line breaks behind a colon or a dot within brackets",
+        known_gaps="stars and slices where a type or one value stands",
     ),
     Language(
         name="javascript",
@@ -111,7 +111,7 @@ LANGUAGES: tuple[Language, ...] = (
         name="cpp",
         lsp_ids=("cpp",),
         extensions=(".cpp", ".cc", ".cxx", ".c++", ".hpp", ".hh", ".hxx", ".h++", ".ipp", ".inl", ".tpp"),
-        module="tree_sitter_cpp", known_gaps="macros that stand for syntax",
+        module="tree_sitter_cpp", probes=("p0",), known_gaps="macros that stand for syntax",
     ),
     Language(
         name="bash",

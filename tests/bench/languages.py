@@ -49,6 +49,8 @@ OVERLAYS = """
 ## Before the languages' own parsers
 Files that the language's parser takes, and mutants. "Overlay refuses" must be 0: texts that language and grammar take.
 "Taken" are texts that the language refuses, in percent of all that it refuses, by the grammar alone and with its overlay.
+"Grammar refuses" are texts that the grammar refuses, and the overlay does not mend: Python's takes line breaks in brackets
+that the grammar's scanner takes for the end of a block.
 """
 JUDGE_COLUMNS = (
     "language", "files", "grammar refuses", "overlay refuses", "valid mutants", "grammar refuses", "overlay refuses",

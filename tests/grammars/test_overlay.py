@@ -100,6 +100,33 @@ def test_layout_of_python(text: bytes, refused_at: int | None) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        b"def f():\n    x = g(a=\n1)\n    y = 2\n",
+        b"if a:\n    x = (b.\nc)\nelse:\n    pass\n",
+        b"if a:\n    x = [b //\n c]\n",
+        b"if a:\n    x = {b:\n1, **\nc}\n",
+        b"class A:\n  def f(a:\nint, b=\n3): pass\n",
+        b"if a:\n    x =\ny\n",
+        b"if a:\n    x = b.\nc\n",
+        b"if a:\n    return not\nb\n",
+    ],
+)
+def test_a_line_in_brackets_may_begin_left_of_its_block(text: bytes) -> None:
+    """Where no bracket may close, the grammar's scanner does not see that one is open, and ends the block."""
+    assert grammar_for("python", overlay=False).check(text).first_error is not None
+    assert (grammar_for("python").check(text).first_error is None) == is_python(text)
+    grammar, state = grammar_for("python"), grammar_for("python").start()
+    for n in range(len(text)):
+        after = state.step(text[n : n + 1])
+        if after is None:
+            assert not is_python(text)
+            break
+        state = after
+    assert state == grammar.parse(text).state or not is_python(text)
+
+
+@pytest.mark.parametrize(
     ("text", "refused_at"),
     [
         # Behind a named argument comes none without a name, nor anything that cannot become one.

@@ -305,6 +305,12 @@ static Token read_in_view(Lexer *self, Tables *tables, Arena *arena, uint16_t st
                 self->asked_state |= !in_error_mode;
                 token.external = !in_error_mode && tables_next_state(tables, state, token.symbol) != state;
             }
+            /* Behind `a=` in brackets the scanner does not see that they are open. What the layout then allows is told later. */
+            if (token.external && tables->layout.enabled && token.symbol == tables->layout.dedent && !in_error_mode &&
+                !tables_row(tables, state)[token.symbol]) {
+                self->asked_state = true;
+                token.external = false;
+            }
             if (token.external) {
                 token.found = true;
                 break;
