@@ -58,6 +58,10 @@ JUDGE_COLUMNS = (
 )  # fmt: skip
 
 
+# In Python a share of one in two thousand is to be told from none.
+N_MUTANTS = {"python": 10_000}
+
+
 def page(results: dict[str, Any]) -> str:
     """The whole page."""
     pins = _pins()
@@ -118,7 +122,7 @@ def measure(names: list[str], results: dict[str, Any]) -> None:
         if name not in judges.JUDGES:
             continue
         try:
-            judged = judges.compare(name, sources.files(name, 200, split="any"), 2000)
+            judged = judges.compare(name, sources.files(name, 200, split="any"), N_MUTANTS.get(name, 2000))
         except judges.NoJudge as missing:
             print(f"{name}: not judged: {missing}")
             continue
