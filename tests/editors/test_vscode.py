@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import json
 import statistics
 import subprocess
 import time
@@ -165,6 +166,27 @@ def test_a_pair_that_the_editor_closed_is_not_closed_again(open_file: Open, pair
     expected = pair.before + pair.keys + ghost + pair.closing + pair.after
     assert wait_for(lambda: window.text() == expected, 3)
     assert Judge(pair.language).first_error(expected.encode()) is None
+
+
+def test_a_cell_of_a_notebook_is_a_text_like_any_other(open_file: Open) -> None:
+    before, typed_in = PYTHON.split("\n\n\n")
+    cells = [
+        {"cell_type": "code", "source": source, "metadata": {}, "outputs": [], "execution_count": None}
+        for source in (before, typed_in)
+    ]
+    language = {"language_info": {"name": "python"}}
+    notebook = {"cells": cells, "metadata": language, "nbformat": 4, "nbformat_minor": 5}
+    window = open_file("mean.ipynb", json.dumps(notebook))
+    window.command("View: Close Editor")  # a page opens its file as a text
+    window.page.dblclick('.explorer-folders-view .monaco-list-row:has-text("mean.ipynb")')
+    window.page.click('.cell-editor-container .view-lines:has-text("mean")')
+    window.press("Control+End")
+    window.type(KEYS)
+    assert window.wait_ghost() == REST, "the cell above has it"
+    window.press("Tab")
+    assert wait_for(lambda: window.ghost() == "", 3)
+    written = json.loads(window.text())["cells"][1]["source"]
+    assert "".join(written) == typed_in + KEYS + REST
 
 
 def test_commands_answer(open_file: Open, home: Home) -> None:

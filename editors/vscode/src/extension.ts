@@ -103,7 +103,7 @@ class Treegraft implements vscode.Disposable {
 
   private clientOptions(): LanguageClientOptions {
     return {
-      documentSelector: [{ scheme: "file" }, { scheme: "untitled" }],
+      documentSelector: ["file", "untitled", "vscode-notebook-cell"].map((scheme) => ({ scheme })),
       outputChannel: this.log,
       initializationOptions: { [SECTION]: this.settings() },
       synchronize: { configurationSection: SECTION },
