@@ -11,6 +11,7 @@ from pathlib import Path
 
 import tree_sitter
 
+from treegraft_grammars.judge import EndingParser
 from treegraft_grammars.registry import LANGUAGES, load
 
 ROOT = Path(__file__).parent.parent
@@ -89,10 +90,13 @@ class Reference:
 
     def __init__(self, language: str) -> None:
         self._language = tree_sitter.Language(load(language))
-        self._parser = tree_sitter.Parser(self._language)
+        self._parser = EndingParser(self._language)
 
     def first_error(self, text: bytes) -> int | None:
-        """Where the last version died before tree-sitter first began to recover; None for a clean text."""
+        """Where the last version died before tree-sitter first began to recover; None for a clean text.
+
+        Raises EndlessParse for a text that tree-sitter does not get through.
+        """
         if not self._parser.parse(text).root_node.has_error:
             return None
         starts = [0, *(found.end() for found in re.finditer(rb"\n", text))]

@@ -17,10 +17,11 @@ from .registry import UnknownLanguage, UnsupportedGrammar, distrust, language_of
 if TYPE_CHECKING:
     from .constraint import Grammar, Parsed, ParseState, grammar_for
     from .injection import Region, is_host, region_at
-    from .judge import Judge
+    from .judge import EndlessParse, Judge
     from .vocabulary import Vocabulary
 
 __all__ = [
+    "EndlessParse",
     "Grammar",
     "Judge",
     "ParseState",
@@ -47,6 +48,7 @@ _HOME = {
     "Region": "injection",
     "is_host": "injection",
     "region_at": "injection",
+    "EndlessParse": "judge",
     "Judge": "judge",
     "Vocabulary": "vocabulary",
 }

@@ -28,6 +28,9 @@ error need come of it: what it swallows may end where another comment does.
 Rules 1 and 2 need one incremental parse (0.1-0.4 ms for a 30 KB file), as the text of the key before with its completion was
 most often clean, too; the others parse two broken texts anew, 5-40 ms each. A first error before the cursor is known from
 the key before; another one is read from the log of one more parse, which ends there.
+
+Of some broken texts tree-sitter's parse never ends, and takes all memory that there is (one mutant of Kotlin in two
+thousand): it is stopped where it comes no further, and `EndlessParse` is raised. Nothing can be said of such a text.
 """
 
 from __future__ import annotations
@@ -46,6 +49,7 @@ BEFORE = 256  # bytes before what may be the first error, from where on the pars
 CHUNK = 4096
 MOST_BYTES_OF_A_CHARACTER = 4
 SEEN_OF_SUFFIX = 4096  # bytes in which something that is not blank is looked for
+MOST_AT_ONE_PLACE = 2000  # times that a parse tells where it is, half a second; those that end stay for 200 at most
 _OF_STRINGS = frozenset({"concatenated_string", "chained_string"})  # several, side by side: none is open
 
 
@@ -55,8 +59,48 @@ def ends_a_comment(suffix: bytes) -> bool:
     return end >= 0 and suffix.find(b"/*", 0, end) < 0
 
 
+class EndlessParse(Exception):
+    """tree-sitter comes no further in a text, and would go on for ever."""
+
+
+class EndingParser:
+    """tree-sitter's parser, but for parses that never end."""
+
+    def __init__(self, language: Language) -> None:
+        self._parser = Parser(language)
+        self._endless: bytes | None = None  # no text that begins like this is read to its end
+
+    def parse(self, text: bytes, tree: Tree | None = None) -> Tree:
+        """As that of tree-sitter; raises EndlessParse."""
+        if self._endless is not None and text.startswith(self._endless):
+            raise EndlessParse
+        furthest, n_there = -1, 0
+
+        def is_stuck(offset: int, has_error: bool) -> bool:
+            nonlocal furthest, n_there
+            furthest, n_there = (offset, 0) if offset > furthest else (furthest, n_there + 1)
+            return n_there > MOST_AT_ONE_PLACE
+
+        def read(offset: int, point: object) -> bytes:
+            return text[offset : offset + CHUNK]
+
+        try:
+            if tree is None:
+                return self._parser.parse(read, progress_callback=is_stuck)
+            return self._parser.parse(read, tree, progress_callback=is_stuck)
+        except ValueError:  # so a parse that was stopped ends
+            if n_there <= MOST_AT_ONE_PLACE:
+                raise
+            self._parser.reset()
+            self._endless = text[: furthest + BEFORE]
+            raise EndlessParse from None
+
+
 class Judge:
-    """Judges completions of one document after the other; keeps the tree of the last base text. One thread at a time."""
+    """Judges completions of one document after the other; keeps the tree of the last base text. One thread at a time.
+
+    All questions raise EndlessParse.
+    """
 
     def __init__(self, language: str) -> None:
         """Raises UnknownLanguage or UnsupportedGrammar."""
@@ -64,7 +108,7 @@ class Judge:
             self._language = Language(registry.load(language))
         except ValueError as problem:  # an ABI outside what the library reads
             raise registry.UnsupportedGrammar(f"cannot judge {language}: {problem}") from problem
-        self._parser = Parser(self._language)
+        self._parser = EndingParser(self._language)
         self._hangs = registry.row_of(language).hangs
         # The last texts, each with what it is without its completion, and their trees; latest first.
         self._kept: list[tuple[bytes, bytes, Tree]] = []

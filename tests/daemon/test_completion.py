@@ -14,7 +14,7 @@ from treegraft_daemon.engine import completion
 from treegraft_daemon.engine.completion import suggest
 from treegraft_daemon.engine.model.law import Context, alone
 from treegraft_daemon.telemetry import Counters
-from treegraft_grammars import Judge
+from treegraft_grammars import EndlessParse, Judge
 from treegraft_protocol.messages import Complete, Multiline, Suggestions
 
 TOKENS = [bytes([byte]) for byte in range(256)]
@@ -374,6 +374,21 @@ def test_both_grammars_judge_what_is_written_in_a_script(monkeypatch: pytest.Mon
     monkeypatch.setattr(completion, "_JUDGES", OrderedDict())
     check("<p>\n<script>let x = $0;</script>\n", draws=["1", "\n"], expect="1", language="html")
     assert asked == [(b"let x = ", b"1", b";"), (b"<p>\n<script>let x = ", b"1", b";</script>\n")]
+
+
+def test_a_text_that_tree_sitter_does_not_get_through_costs_the_suggestion_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Stuck(Judge):
+        def adds_error(self, prefix: bytes, completion_: bytes, suffix: bytes) -> bool:
+            raise EndlessParse
+
+    with monkeypatch.context() as patch:
+        patch.setattr(completion, "Judge", Stuck)
+        patch.setattr(completion, "_JUDGES", OrderedDict())
+        found = check("x = $0\n", draws=["1", "\n"], expect=None)
+        assert found.reason == "withheld by the final parse"
+    check("x = $0\n", draws=["1", "\n"], expect="1")
 
 
 def test_cancelled_before_and_within() -> None:

@@ -14,7 +14,7 @@ import pytest
 from tree_sitter import Parser, Tree
 
 import sources
-from treegraft_grammars.judge import Judge, adds_error_slow, first_error_slow
+from treegraft_grammars.judge import EndlessParse, Judge, adds_error_slow, first_error_slow
 from treegraft_grammars.registry import UnknownLanguage, distrust, languages, row_of
 
 
@@ -236,3 +236,40 @@ def test_the_first_error_of_what_begins_like_the_text_before_is_known() -> None:
     parser.anew.clear()
     assert judge.first_error(text + b"g(") == place and not parser.anew
     assert judge.first_error(b"g(" + text) == first_error_slow("javascript", b"g(" + text)
+
+
+# tree-sitter's parse of Kotlin stays at the backslash and takes ever more memory.
+ENDLESS = b"""Build{("")
+    name
+  \\
+  VERSIONSDK_INT>= Build.VERSION_CODES.TIRAMISU) {
+  } else {
+    @Suppress("DEPRECATION")
+    getParcelable(name)
+  }
+}
+
+inline fun <reified T : Serializable> Bundle.safeGetSerializable(name: String): T? {
+  return if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.TIRAMISU) {
+    getSerializable(name, T::class.java)
+  } else {
+    @Suppress("DEPRECATION")
+    getSerializable(name) as T?
+  }
+}
+"""
+
+
+def test_a_parse_that_never_ends_is_left() -> None:
+    judge = Judge("kotlin")
+    began = time.monotonic()
+    with pytest.raises(EndlessParse):
+        judge.first_error(ENDLESS)
+    assert time.monotonic() - began < 10
+    began = time.monotonic()
+    for text in (ENDLESS, ENDLESS + b"val a = 1\n"):  # known at once
+        with pytest.raises(EndlessParse):
+            judge.first_error(text)
+    assert time.monotonic() - began < 0.1
+    assert judge.first_error(b"val a = 1\n") is None
+    assert judge.first_error(ENDLESS.replace(b"\\", b"")) is not None

@@ -12,7 +12,7 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from time import monotonic, perf_counter
 
@@ -24,6 +24,7 @@ from treegraft_daemon.engine.sampler import Choice, choose
 from treegraft_daemon.engine.stopping import Free, Place, Reading, Stopping
 from treegraft_daemon.telemetry import Counters, span
 from treegraft_grammars import (
+    EndlessParse,
     Judge,
     Region,
     UnknownLanguage,
@@ -145,8 +146,9 @@ def _region(request: Complete, context: Context) -> Region:
     region = None
     is_split = request.constraint and is_host(context.language) and not _is_large(context.prefix, context.suffix)
     if is_split and (judge := _judge(context.document, context.language)):
-        tree = judge.tree(context.prefix + context.suffix)
-        region = region_at(context.language, tree.root_node, context.prefix, context.suffix)
+        with suppress(EndlessParse):
+            tree = judge.tree(context.prefix + context.suffix)
+            region = region_at(context.language, tree.root_node, context.prefix, context.suffix)
     return region or Region(context.language, context.prefix, context.suffix)
 
 
@@ -453,10 +455,7 @@ def _ranked(
                 break
             if region.closed_before_suffix(text):
                 continue
-            if any(
-                judge.adds_error(prefix, text, suffix) or judge.swallows(prefix, text, suffix)
-                for judge, prefix, suffix in judges
-            ):
+            if _is_error(judges, text):
                 n_judged += 1
                 counters.add("withheld_by_parse")
                 log.warning("a completion that the constraint let pass was withheld (%s)", region.language)
@@ -511,6 +510,18 @@ def _look(text: bytes) -> bytes:
 # The judge keeps the tree of the last text of a document; a document may have one of its own and one of a script within.
 _JUDGES: OrderedDict[tuple[str, str], Judge] = OrderedDict()
 _MAX_JUDGES = 12
+
+
+def _is_error(judges: list[tuple[Judge, bytes, bytes]], text: bytes) -> bool:
+    """Whether a completion adds an error, or nothing can be said of the text with it."""
+    try:
+        return any(
+            judge.adds_error(prefix, text, suffix) or judge.swallows(prefix, text, suffix)
+            for judge, prefix, suffix in judges
+        )
+    except EndlessParse:
+        log.warning("a text that tree-sitter does not get through; nothing is suggested for it")
+        return True
 
 
 def _judges(context: Context, region: Region) -> list[tuple[Judge, bytes, bytes]]:
