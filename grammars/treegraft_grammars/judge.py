@@ -279,9 +279,9 @@ def first_error_slow(language: str | Language, text: bytes) -> int | None:
 
 
 def first_refusal(language: str | Language, text: bytes) -> Refusal | None:
-    """Where a parse from nothing first refused a token of `text`, None if it parses clean."""
+    """Where a parse from nothing first refused a token of `text`, None if it parses clean; raises EndlessParse."""
     grammar = Language(registry.load(language)) if isinstance(language, str) else language
-    if not Parser(grammar).parse(text).root_node.has_error:
+    if not EndingParser(grammar).parse(text).root_node.has_error:
         return None
     refusal = _logged(grammar, text)
     assert refusal is not None and refusal.start is not None, (
