@@ -179,7 +179,7 @@ LANGUAGES: tuple[Language, ...] = (
             ".xml", ".svg", ".xsd", ".xsl", ".xslt", ".plist", ".csproj", ".vcxproj", ".props", ".targets", ".rss",
             ".wsdl", ".xaml", ".rng", ".storyboard", ".xib",
         ),
-        module="tree_sitter_xml", probes=("-->", "->", ".0", "a-->", "- -->", "-- -->", "]]>", "a>", "a/>"),
+        module="tree_sitter_xml", probes=(*_rests("MTOKEN", 6), *_rests("NTITY", 5), *_rests("REF", 3), *_rests("DATA", 4), "?>\n<a/>", ">\n<a/>", "-->", "->", ".0", "a-->", "- -->", "-- -->", "]]>", "a>", "a/>"),
         entry="language_xml",
         extra=MORE,
     ),
@@ -235,7 +235,7 @@ LANGUAGES: tuple[Language, ...] = (
         lsp_ids=("haskell",),
         extensions=(".hs",),
         interpreters=("runghc", "runhaskell"),
-        module="tree_sitter_haskell", known_gaps="a few contexts of instances over several lines are refused until they close", probes=("A", "A where", *_rests("endif\n", 5), *_rests("else\n", 3)[1:], *_rests("def\n", 2), "a) => A a where", ") => A a where", "A a) => A a where", " A a) => A a where", " ) => A a where", " => A a where", "=> A a where", "a)) => A a where", "a) = a", ") = a", "a a) = a"),
+        module="tree_sitter_haskell", known_gaps="a few contexts of instances over several lines are refused until they close", probes=("A", "A where", *_rests("endif\n", 5), *_rests("else\n", 3)[1:], *_rests("def\n", 2), *_rests("nclude", 6), "a) => A a where", ") => A a where", "A a) => A a where", " A a) => A a where", " ) => A a where", " => A a where", "=> A a where", "a)) => A a where", "a) = a", ") = a", "a a) = a"),
         extra=MORE,
     ),
     Language(

@@ -471,6 +471,12 @@ static bool search_partial(Search *self, uint32_t n_partial) {
     uint32_t length = partial[0] < 0xE0 ? 2 : partial[0] < 0xF0 ? 3 : 4;
     self->text.length += length - n_partial;
     bool found = false;
+    /* No token holds a byte order mark. */
+    if (at == self->text.bytes && self->text.at_file_start && !memcmp(partial, "\xEF\xBB\xBF", n_partial)) {
+        memcpy(at, "\xEF\xBB\xBF", length);
+        found = search(self);
+        memset(self->dead, 0, sizeof self->dead);
+    }
     for (uint32_t i = 0; i < 64 && !found; i++) {
         /* Letters are most frequent in the middle of a block. */
         uint8_t varied = (uint8_t)(0x80 | ((i * 5 + 32) & 0x3F));
