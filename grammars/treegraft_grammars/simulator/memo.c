@@ -132,7 +132,8 @@ bool memo_ask(Memo *self, Lexer *lexer, Tables *tables, const Probes *probes, Ar
     uint32_t length = text.length - from;
     uint32_t n_word = last_word(bytes, length);
     Ordinary *ordinary = &question->ordinary;
-    if (n_word && are_blanks(bytes, length - n_word) && is_name(self, lexer, tables, arena, pending, text, n_word)) question->n_name = n_word;
+    if (n_word && are_blanks(bytes, length - n_word) && is_name(self, lexer, tables, arena, pending, text, n_word))
+        question->n_name = n_word;
     if ((n_word >= MIN_WORD || question->n_name) && !remembers(arena, pending, begins_word) &&
         !may_be_tag_name(tables, arena, pending, bytes, length) && is_ordinary(probes, bytes, length, n_word))
         *ordinary = (Ordinary){n_word, question->n_name};
