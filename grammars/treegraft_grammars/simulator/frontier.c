@@ -184,7 +184,7 @@ static bool is_inside_line(const Frontier *self, bool is_very_long) {
     if (!line && from) return true;
     const uint8_t *end = self->tail + self->n_tail;
     for (line = line ? line + 1 : self->tail; line < end && (*line == ' ' || *line == '\t'); line++) {}
-    while (line < end && (*line == '\t' || !is_plain(*line, is_very_long) || is_word(*line))) line++;
+    while (line < end && (is_word(*line) || !is_plain(*line, is_very_long))) line++;
     return line < end;
 }
 

@@ -65,7 +65,8 @@ static bool is_name(Memo *self, Lexer *lexer, Tables *tables, Arena *arena, cons
         const Version *version = &pending->at[i];
         uint16_t state = arena->nodes[version->node].state;
         lexer_set_text(lexer, text);
-        if (!lexer_reads_word(lexer, tables, state, version->offset, (uint32_t)(word - text.bytes)) || lexer->touched) return false;
+        bool is_read = lexer_reads_word(lexer, tables, state, version->offset, (uint32_t)(word - text.bytes));
+        if (!is_read || lexer->touched) return false;
         bool is_behind_blank = text.bytes + version->offset < word;
         uint32_t k = 0;
         while (k < n && (is_digit(word[k]) || !is_plain(self, lexer, tables, arena, state, version->scan, is_behind_blank, word[k])))

@@ -516,7 +516,6 @@ bool witness_search(Simulator *simulator, Text text, Ordinary ordinary) {
     Run *run = &simulator->run;
     VersionSet pending, dead;
     versions_copy(&pending, &run->pending);
-    versions_copy(&dead, &run->dead);
     Search self = {.simulator = simulator, .text = text, .ordinary = ordinary};
     search_from(&self, &pending);
     simulator->counters.n_searches++;
@@ -526,6 +525,7 @@ bool witness_search(Simulator *simulator, Text text, Ordinary ordinary) {
     bool found = false;
     bool is_again = is_narrow(run, self.from);
     if (is_again) {
+        versions_copy(&dead, &run->dead);
         search_from(&self, &dead);
         self.whole = &pending;
         found = n_partial ? search_partial(&self, n_partial) : search(&self);
